@@ -1,0 +1,1 @@
+"""One exploration: selection, focus, history, marks, queries, provenance, export."""

@@ -1,0 +1,1 @@
+"""A survey on disk, and how data gets in."""

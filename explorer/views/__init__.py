@@ -1,0 +1,5 @@
+"""Views, one file each: a pure ``render…`` function and a small class that subscribes to the session."""
+
+from kernels.registry import Registry
+
+views = Registry("view", "explorer.views", "astro_explorer.views")
