@@ -1,0 +1,249 @@
+"""Pixels to colours: asinh, Lupton and linear stretches of one image or of a page of them.
+
+Every stretch first scales a band to ``x = (pixel - low) / (high - low)`` and then shows
+
+==========  =========================================================================================
+``linear``  ``x``
+``asinh``   ``asinh(x / a) / asinh(1 / a)`` in each channel, ``a`` the softening (astropy's AsinhStretch)
+``lupton``  the same curve of the mean intensity, channels scaled together so that a galaxy keeps its colour from
+            core to outskirts (Lupton et al. 2004, PASP 116, 133); what would exceed white is divided by its largest
+            channel, as there
+==========  =========================================================================================
+
+A pixel without data (NaN) in one band takes the mean of its other channels, which tints nothing; without data in
+any band it is :data:`NEUTRAL` grey, which is neither sky nor object.
+
+The curve is a table of 4,096 steps: 400 images of 64x64 in four bands take tens of milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+Kind = Literal["asinh", "lupton", "linear"]
+KINDS: tuple[str, ...] = ("asinh", "lupton", "linear")
+NEUTRAL = 58
+LOW, HIGH, SOFTENING = 12.0, 99.75, 0.06
+_STEPS = 4096
+_CHUNK = 1 << 17  # pixels of one band at a time: what stays in the second cache
+
+# Pivot wavelengths in nm of filters by their usual names, rounded: their order is what matters.
+_PIVOT = {
+    "fuv": 154, "nuv": 232, "u": 365, "b": 440, "g": 480, "v": 550, "r": 620, "vis": 715, "i": 770, "z": 900,
+    "y": 1020, "j": 1250, "h": 1650, "k": 2160, "ks": 2160, "w1": 3370, "w2": 4620, "w3": 12080, "w4": 22190,
+}  # fmt: skip
+
+
+def band_order(bands: Sequence[str]) -> list[int]:
+    """Positions of ``bands`` from blue to red by their names (``VIS``, ``NIR_Y``, ``sdss_g``, ``F150W`` …).
+
+    The given order is kept where a name is unknown: surveys list their bands from blue to red.
+    """
+    pivots = [_pivot(b) for b in bands]
+    if any(p is None for p in pivots):
+        return list(range(len(bands)))
+    return sorted(range(len(bands)), key=lambda i: (pivots[i] or 0, i))
+
+
+def _pivot(name: str) -> float | None:
+    """Pivot wavelength in nm of a filter's name, or None."""
+    last = name.strip().lower().replace("-", "_").replace(".", "_").split("_")[-1]
+    if last in _PIVOT:
+        return _PIVOT[last]
+    digits = "".join(c for c in last if c.isdigit())
+    if last.startswith("f") and len(digits) in (3, 4):  # HST and JWST: F814W is nm, F150W hundredths of a µm
+        value = int(digits)
+        return value * 10 if value < 200 else value
+    return None
+
+
+def default_colours(bands: Sequence[str]) -> tuple[int, ...]:
+    """Positions of the bands shown as (red, green, blue); one or two positions where there are no three bands.
+
+    >>> default_colours(["VIS", "NIR_Y", "NIR_J", "NIR_H"])
+    (3, 1, 0)
+    >>> default_colours(["R", "G", "B"]), default_colours(["g", "r", "z"])
+    ((0, 1, 2), (2, 1, 0))
+    """
+    if [b.strip().lower() for b in bands] in (["r", "g", "b"], ["red", "green", "blue"]):
+        return (0, 1, 2)
+    order = band_order(bands)
+    if len(order) <= 2:
+        return tuple(reversed(order))
+    return order[-1], order[(len(order) - 1) // 2], order[0]
+
+
+def limits(pixels: np.ndarray, low: float = LOW, high: float = HIGH, shared: bool = False) -> np.ndarray:
+    """Percentile limits of each band, ``(n, b, 2)`` float32, or ``(1, b, 2)`` when ``shared`` by all images.
+
+    ``pixels`` (n, b, h, w); NaN is left out; shared limits look at no more than about 200,000 pixels of a band.
+    A flat or empty band gets a unit interval, so that it shows as black rather than fails.
+    """
+    if not 0 <= low < high <= 100:
+        raise ValueError(f"percentiles must satisfy 0 <= low < high <= 100, not low={low}, high={high}")
+    n, b = pixels.shape[:2]
+    flat = pixels.reshape(n, b, -1)
+    if shared:
+        flat = flat.transpose(1, 0, 2).reshape(1, b, -1)
+        step = max(1, flat.shape[2] // 200_000)
+        flat = flat[
+            :, :, :: step + (step > 1 and step % 2 == 0)
+        ]  # an odd step visits every column of the images
+    found = _percentiles(flat.astype(np.float32, copy=False), low, high)
+    empty = ~np.isfinite(found).all(axis=2)
+    found[empty] = (0.0, 1.0)
+    span = found[..., 1] - found[..., 0]
+    found[..., 1] = np.where(span > 0, found[..., 1], found[..., 0] + 1.0)
+    return found
+
+
+def _percentiles(flat: np.ndarray, low: float, high: float) -> np.ndarray:
+    """(..., 2) percentiles of the last axis; NaN is left out, and a row of NaN alone gives NaN.
+
+    The low one is that of the sky, where every fifth pixel says enough; the high one is that of few pixels.
+    """
+    found = np.empty((*flat.shape[:-1], 2), dtype=np.float32)
+    sky = flat[..., ::5] if flat.shape[-1] >= 1000 else flat
+    for i, (values, percent) in enumerate(((sky, low), (flat, high))):
+        at = round(percent / 100 * (values.shape[-1] - 1))
+        found[..., i] = np.partition(values, at, axis=-1)[..., at]
+    for where in np.argwhere(~np.isfinite(flat).all(axis=-1)):
+        row = flat[tuple(where)]
+        row = row[np.isfinite(row)]
+        found[tuple(where)] = np.percentile(row, [low, high]) if row.size else np.nan
+    return found
+
+
+@lru_cache(maxsize=64)
+def _curve(kind: str, softening: float) -> np.ndarray:
+    """f(x) on a grid of x in [0, 1], float32."""
+    x = np.linspace(0, 1, _STEPS, dtype=np.float64)
+    y = x if kind == "linear" else np.arcsinh(x / softening) / np.arcsinh(1 / softening)
+    return y.astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _table(kind: str, softening: float) -> np.ndarray:
+    """The curve as uint8."""
+    return np.rint(_curve(kind, softening) * 255).astype(np.uint8)
+
+
+def stretch(
+    pixels: np.ndarray,
+    kind: str = "asinh",
+    *,
+    colours: Sequence[int] | None = None,
+    bands: Sequence[str] | None = None,
+    softening: float = SOFTENING,
+    low: float = LOW,
+    high: float = HIGH,
+    shared: bool = False,
+    between: np.ndarray | None = None,
+) -> np.ndarray:
+    """RGB of one image (b, h, w) → (h, w, 3), or of a batch (n, b, h, w) → (n, h, w, 3), uint8.
+
+    Parameters
+    ----------
+    kind : ``"asinh"``, ``"lupton"`` or ``"linear"``.
+    colours : positions of the bands shown as (red, green, blue); one position shows one band in grey, two show red
+        and blue with their mean as green. By default chosen from the names in ``bands``, reddest band as red.
+    softening : where the curve turns from linear to logarithmic, as a fraction of the interval; smaller shows
+        fainter light.
+    low, high : percentiles that become black and white; of each image, or of all of them when ``shared``.
+    between : (b, 2), (1, b, 2) or (n, b, 2) limits in the pixels' unit, in place of percentiles.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"no stretch named {kind!r}. There are: {', '.join(KINDS)}.")
+    if not softening > 0:
+        raise ValueError(f"softening must be positive, not {softening}")
+    single = pixels.ndim == 3
+    if single:
+        pixels = pixels[None]
+    if pixels.ndim != 4:
+        raise ValueError(f"pixels must be (bands, h, w) or (n, bands, h, w), not {pixels.shape}")
+    b = pixels.shape[1]
+    names = list(bands) if bands is not None and len(bands) == b else [str(i) for i in range(b)]
+    chosen = tuple(colours) if colours is not None else default_colours(names)
+    if not 1 <= len(chosen) <= 3 or any(not -b <= c < b for c in chosen):
+        raise ValueError(f"colours {chosen} must be one to three of the {b} bands {names}")
+    cut = np.unique(chosen)
+    if between is None:
+        wanted = limits(pixels[:, cut], low, high, shared)
+    else:
+        wanted = np.asarray(between, dtype=np.float32)
+        wanted = (wanted if wanted.ndim == 3 else wanted[None])[:, cut]
+    place = [int(np.searchsorted(cut, c)) for c in chosen]
+    out = _show(pixels, [int(cut[p]) for p in place], wanted[:, place], kind, float(softening))
+    return out[0] if single else out
+
+
+def _show(
+    pixels: np.ndarray, chosen: list[int], between: np.ndarray, kind: str, softening: float
+) -> np.ndarray:
+    n, _, h, w = pixels.shape
+    out = np.empty((n, h, w, 3), dtype=np.uint8)
+    per = max(1, _CHUNK // (h * w))
+    low, scale = between[..., 0], 1 / (between[..., 1] - between[..., 0])
+    for start in range(0, n, per):
+        stop = min(n, start + per)
+        take = slice(start, stop) if len(low) == n else slice(0, 1)
+        x = [
+            (pixels[start:stop, c].astype(np.float32, copy=False) - low[take, i, None, None])
+            * scale[take, i, None, None]
+            for i, c in enumerate(chosen)
+        ]
+        void = _fill(x)
+        if len(x) == 2:
+            x = [x[0], (x[0] + x[1]) / 2, x[1]]
+        part = out[start:stop]
+        if kind == "lupton" and len(x) == 3:
+            _lupton(x, softening, part)
+        else:
+            table = _table(kind, softening)
+            for c, plane in enumerate(x):
+                part[..., c] = table[_step(plane)]
+            for c in range(len(x), 3):
+                part[..., c] = part[..., 0]
+        if void is not None:
+            part[void] = NEUTRAL
+    return out
+
+
+def _fill(x: list[np.ndarray]) -> np.ndarray | None:
+    """Replace non-finite pixels in place by the mean of the other channels; the mask of those void in all."""
+    bad = [~np.isfinite(plane) for plane in x]
+    if not any(m.any() for m in bad):
+        return None
+    count = sum((~m).astype(np.float32) for m in bad)
+    total = sum(np.where(m, 0, plane) for m, plane in zip(bad, x, strict=True))
+    mean = total / np.maximum(count, 1)
+    for m, plane in zip(bad, x, strict=True):
+        plane[m] = mean[m]
+    return np.asarray(count == 0)
+
+
+def _step(x: np.ndarray) -> np.ndarray:
+    """x in [0, 1], clipped, as positions in the table."""
+    scaled = np.clip(x, 0, 1)
+    scaled *= _STEPS - 1
+    scaled += 0.5
+    return scaled.astype(np.uint16)
+
+
+def _lupton(x: list[np.ndarray], softening: float, out: np.ndarray) -> None:
+    intensity = (x[0] + x[1] + x[2]) / 3
+    # asinh itself, not the table: of the mean intensity alone, and above 1 the curve goes on
+    slope = np.float32(1 / np.arcsinh(1 / softening))
+    gain = np.arcsinh(intensity * np.float32(1 / softening)) * slope
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain /= intensity
+    gain[~(intensity > 0)] = 0
+    planes = [np.maximum(plane * gain, 0) for plane in x]
+    largest = np.maximum(np.maximum(planes[0], planes[1]), planes[2])
+    over = 255 / np.maximum(largest, 1)
+    for c, plane in enumerate(planes):
+        out[..., c] = (plane * over + 0.5).astype(np.uint8)
