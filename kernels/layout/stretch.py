@@ -5,13 +5,13 @@ Every stretch first scales a band to ``x = (pixel - low) / (high - low)`` and th
 ==========  =========================================================================================
 ``linear``  ``x``
 ``asinh``   ``asinh(x / a) / asinh(1 / a)`` in each channel, ``a`` the softening (astropy's AsinhStretch)
-``lupton``  the same curve of the mean intensity, channels scaled together so that a galaxy keeps its colour from
-            core to outskirts (Lupton et al. 2004, PASP 116, 133); what would exceed white is divided by its largest
-            channel, as there
+``lupton``  the same curve of the mean intensity, channels scaled together so that a galaxy keeps its
+            colour from core to outskirts (Lupton et al. 2004, PASP 116, 133); what would exceed white is
+            divided by its largest channel, as there
 ==========  =========================================================================================
 
-A pixel without data (NaN) in one band takes the mean of its other channels, which tints nothing; without data in
-any band it is :data:`NEUTRAL` grey, which is neither sky nor object.
+A pixel without data (NaN) in one band takes the mean of its other channels, which tints nothing; without data
+in any band it is :data:`NEUTRAL` grey, which is neither sky nor object.
 
 The curve is a table of 4,096 steps: 400 images of 64x64 in four bands take tens of milliseconds.
 """
@@ -36,6 +36,10 @@ _PIVOT = {
     "fuv": 154, "nuv": 232, "u": 365, "b": 440, "g": 480, "v": 550, "r": 620, "vis": 715, "i": 770, "z": 900,
     "y": 1020, "j": 1250, "h": 1650, "k": 2160, "ks": 2160, "w1": 3370, "w2": 4620, "w3": 12080, "w4": 22190,
 }  # fmt: skip
+_HST_NM = {
+    218, 225, 275, 280, 300, 336, 343, 373, 390, 410, 435, 438, 467, 475, 502, 547, 550, 555, 606, 621, 625, 656,
+    657, 658, 660, 689, 702, 763, 775, 791, 814, 845, 850,
+}  # fmt: skip
 
 
 def band_order(bands: Sequence[str]) -> list[int]:
@@ -55,14 +59,14 @@ def _pivot(name: str) -> float | None:
     if last in _PIVOT:
         return _PIVOT[last]
     digits = "".join(c for c in last if c.isdigit())
-    if last.startswith("f") and len(digits) in (3, 4):  # HST and JWST: F814W is nm, F150W hundredths of a µm
-        value = int(digits)
-        return value * 10 if value < 200 else value
+    if last.startswith("f") and len(digits) in (3, 4):
+        # HST's optical filters are named in nm (F814W); its infrared ones and JWST's in hundredths of a µm
+        return float(digits) * (1 if int(digits) in _HST_NM else 10)
     return None
 
 
 def default_colours(bands: Sequence[str]) -> tuple[int, ...]:
-    """Positions of the bands shown as (red, green, blue); one or two positions where there are no three bands.
+    """Positions of the bands shown as (red, green, blue); fewer where there are fewer.
 
     >>> default_colours(["VIS", "NIR_Y", "NIR_J", "NIR_H"])
     (3, 1, 0)
@@ -80,7 +84,7 @@ def default_colours(bands: Sequence[str]) -> tuple[int, ...]:
 def limits(pixels: np.ndarray, low: float = LOW, high: float = HIGH, shared: bool = False) -> np.ndarray:
     """Percentile limits of each band, ``(n, b, 2)`` float32, or ``(1, b, 2)`` when ``shared`` by all images.
 
-    ``pixels`` (n, b, h, w); NaN is left out; shared limits look at no more than about 200,000 pixels of a band.
+    ``pixels`` (n, b, h, w); NaN is left out; shared limits look at about 200,000 pixels of a band.
     A flat or empty band gets a unit interval, so that it shows as black rather than fails.
     """
     if not 0 <= low < high <= 100:
@@ -89,10 +93,8 @@ def limits(pixels: np.ndarray, low: float = LOW, high: float = HIGH, shared: boo
     flat = pixels.reshape(n, b, -1)
     if shared:
         flat = flat.transpose(1, 0, 2).reshape(1, b, -1)
-        step = max(1, flat.shape[2] // 200_000)
-        flat = flat[
-            :, :, :: step + (step > 1 and step % 2 == 0)
-        ]  # an odd step visits every column of the images
+        step = flat.shape[2] // 200_000
+        flat = flat[:, :, :: step | 1]  # an odd step visits every column of the images
     found = _percentiles(flat.astype(np.float32, copy=False), low, high)
     empty = ~np.isfinite(found).all(axis=2)
     found[empty] = (0.0, 1.0)
@@ -149,8 +151,8 @@ def stretch(
     Parameters
     ----------
     kind : ``"asinh"``, ``"lupton"`` or ``"linear"``.
-    colours : positions of the bands shown as (red, green, blue); one position shows one band in grey, two show red
-        and blue with their mean as green. By default chosen from the names in ``bands``, reddest band as red.
+    colours : positions of the bands shown as (red, green, blue); one position shows one band in grey, two
+        show red and blue, their mean as green. By default chosen from the names in ``bands``, reddest as red.
     softening : where the curve turns from linear to logarithmic, as a fraction of the interval; smaller shows
         fainter light.
     low, high : percentiles that become black and white; of each image, or of all of them when ``shared``.
@@ -181,9 +183,7 @@ def stretch(
     return out[0] if single else out
 
 
-def _show(
-    pixels: np.ndarray, chosen: list[int], between: np.ndarray, kind: str, softening: float
-) -> np.ndarray:
+def _show(pixels: np.ndarray, chosen: list[int], between: np.ndarray, kind: str, softening: float) -> np.ndarray:
     n, _, h, w = pixels.shape
     out = np.empty((n, h, w, 3), dtype=np.uint8)
     per = max(1, _CHUNK // (h * w))
