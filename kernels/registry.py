@@ -57,9 +57,9 @@ class Registry:
         if name in modules:
             module = importlib.import_module(modules[name])
             for value in vars(module).values():
-                if isinstance(value, type) and value.__module__ == module.__name__:
-                    if getattr(value, "name", None) == name:
-                        return value
+                local = isinstance(value, type) and value.__module__ == module.__name__
+                if local and getattr(value, "name", None) == name:
+                    return value
             raise TypeError(f"{module.__file__} registers no {self.kind}: it needs a class with name = {name!r}")
         for entry in entry_points(group=self.group):
             if entry.name == name:
