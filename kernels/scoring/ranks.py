@@ -36,5 +36,5 @@ def percentile(places: np.ndarray) -> np.ndarray:
     ``places`` (n,) int from :func:`rank`. Returns (n,) float64 in (0, 100], NaN where the place is 0.
     """
     places = np.asarray(places)
-    total = np.count_nonzero(places)
+    total = int(np.count_nonzero(places))
     return np.where(places > 0, 100.0 * (total - places + 1) / max(total, 1), np.nan)

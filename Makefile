@@ -1,0 +1,36 @@
+# Everything runs in a private .venv; a machine with Python 3.11 or newer, git and make is enough.
+# TORCH_INDEX names another index for torch, for example the CPU-only one that PyTorch's install page shows.
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+PIP_TORCH = $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),)
+VENV = .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+
+.PHONY: demo test lint bench lab clean
+
+demo: $(STAMP)
+	$(BIN)/explorer demo
+
+test: $(STAMP)
+	$(BIN)/python -m tests.browser.install
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.benchmarks all
+
+lab: $(STAMP)
+	$(BIN)/jupyter lab notebooks
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_TORCH) torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

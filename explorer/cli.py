@@ -1,0 +1,183 @@
+"""The ``explorer`` command."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line: one sub-command for each thing a person does."""
+    from explorer import __version__
+
+    top = argparse.ArgumentParser(prog="explorer", description=__import__("explorer").__doc__.split("\n")[0])
+    top.add_argument("--version", action="version", version=f"explorer {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="the simulated survey, prepared and served")
+    demo.add_argument("-n", type=int, default=5000, help="objects to simulate the first time (default 5000)")
+    demo.add_argument("--seed", type=int, default=0, help="seed of the simulation (default 0)")
+    _serving(demo)
+    demo.set_defaults(run=_demo)
+
+    get = commands.add_parser("get", help="fetch a published survey described by a card")
+    get.add_argument("card", nargs="?", help="name of a card; without one, the cards are listed")
+    get.add_argument("--to", type=Path, help="folder for the files (default: the user's data folder)")
+    get.set_defaults(run=_get)
+
+    ingest = commands.add_parser("ingest", help="FITS, PNG, JPEG, Parquet, HDF5… into a survey")
+    ingest.add_argument("source", nargs="+", type=Path, help="files or folders")
+    ingest.add_argument("dest", type=Path, help="folder of the survey")
+    ingest.add_argument("--reader", help="use this reader instead of the one that recognises each file")
+    ingest.set_defaults(run=_ingest)
+
+    prepare = commands.add_parser("prepare", help="embed, score and lay out (goes on where it stopped)")
+    prepare.add_argument("survey", help="folder of a survey, or a card's name")
+    prepare.add_argument("--encoders", type=_names, default=["pca"], help="comma-separated (default pca)")
+    prepare.add_argument("--scorers", type=_names, default=["knn"], help="comma-separated (default knn)")
+    prepare.add_argument("--layouts", type=_names, default=["umap"], help="comma-separated (default umap)")
+    prepare.add_argument("--seed", type=int, default=0)
+    prepare.set_defaults(run=_prepare)
+
+    serve = commands.add_parser("serve", help="the dashboard")
+    serve.add_argument("survey", nargs="+", help="folders of surveys, or cards' names")
+    _serving(serve)
+    serve.set_defaults(run=_serve)
+    return top
+
+
+def _serving(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--port", type=int, default=5006, help="port (default 5006; 0 takes a free one)")
+    command.add_argument("--address", default="localhost", help="address to listen on (default localhost)")
+    command.add_argument("--no-show", action="store_true", help="do not open a browser")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _bar() -> Any:
+    """A progress callback that draws one bar on the terminal."""
+    from tqdm.auto import tqdm
+
+    bar = tqdm(
+        total=1,
+        unit="",
+        dynamic_ncols=True,
+        leave=False,
+        bar_format="{desc:<34.34} {bar} {n_fmt}/{total_fmt} {elapsed}",
+    )
+
+    def progress(done: int, total: int, label: str) -> None:
+        bar.total = max(total, 1)
+        bar.n = done
+        bar.set_description_str(label, refresh=False)
+        bar.refresh()
+        if done >= total:
+            bar.clear()
+
+    return progress
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from explorer.survey.locate import surveys_dir
+
+    started = time.monotonic()
+    path = surveys_dir() / "simulated"
+    first = _make_demo(path, options)
+    print(f"first space ready after {time.monotonic() - started:.1f} s", flush=True)
+    rest = None
+    if first:
+        command = [sys.executable, "-m", "explorer.cli", "prepare", str(path)]
+        rest = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        print("the other spaces fill in while you look", flush=True)
+    try:
+        return _run_server([str(path)], options, started)
+    finally:
+        if rest is not None and rest.poll() is None:
+            rest.terminate()
+
+
+def _make_demo(path: Path, options: argparse.Namespace) -> bool:
+    """Simulate and prepare the first space where that is still to be done; True if steps remain after it."""
+    from explorer.pipeline.prepare import plan, prepare_steps, todo
+    from explorer.survey.simulate import write
+    from explorer.survey.store import Survey
+
+    have = len(Survey.open(path)) if (path / "survey.toml").exists() else 0
+    if have < options.n:
+        print(f"simulating {options.n} objects in {path}", flush=True)
+        write("euclid-desi", path, options.n, seed=options.seed, progress=_bar())
+    survey = Survey.open(path)
+    waiting = todo(survey, plan(survey))
+    if waiting and not any("umap" in survey.layouts(space) for space in survey.spaces):
+        first = [step for step in waiting if step.space == waiting[0].space]
+        prepare_steps(survey, first, _bar())
+    return bool(todo(survey, plan(survey)))
+
+
+def _get(options: argparse.Namespace) -> int:
+    from explorer.survey import cards
+    from explorer.survey.get import get
+
+    if options.card is None:
+        for name in cards.names():
+            print(f"{name:<28} {cards.load(name).title}")
+        return 0
+    print(get(options.card, options.to))
+    return 0
+
+
+def _ingest(options: argparse.Namespace) -> int:
+    from explorer.survey.ingest import ingest
+
+    report = ingest(options.source, options.dest, reader=options.reader)
+    print(report)
+    return 0
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    import explorer
+    from explorer.pipeline.prepare import prepare
+
+    survey = explorer.open(options.survey)
+    done = prepare(survey, options.encoders, options.scorers, options.layouts, _bar(), options.seed)
+    print(f"{len(done)} steps done; {survey!r}")
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    return _run_server(options.survey, options, time.monotonic())
+
+
+def _run_server(surveys: Sequence[str], options: argparse.Namespace, started: float) -> int:
+    import explorer
+    from explorer.serve import serve
+
+    opened = [explorer.open(name) for name in surveys]
+    serve(opened, address=options.address, port=options.port, show=not options.no_show, started=started)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; an error that a person can mend is one line, without a traceback."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    except (ValueError, LookupError, OSError, RuntimeError) as error:
+        if sys.flags.dev_mode:
+            raise
+        print(f"explorer {options.command}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
