@@ -1,0 +1,219 @@
+"""Tables of any format as Arrow tables of plain types: whole numbers that no float holds are text."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from explorer.survey._reading import ReadError, native, outline
+
+TEXT = (".csv", ".tsv", ".ecsv", ".cat", ".dat")
+SUFFIXES = (*TEXT, ".fits", ".fit", ".fts", ".vot", ".votable", ".xml", ".parquet", ".pq")
+ID_NAMES = (
+    "id", "id_str", "object_id", "objectid", "objid", "dr7objid", "dr8objid", "bestobjid", "specobjid", "targetid",
+    "source_id", "sourceid", "iauname", "name", "sdss_name", "2cxo", "designation",
+)  # fmt: skip
+_EXACT = 2**53
+_ZERO_LED = r"^[-+]?0[0-9]"
+
+
+def suffix_of(path: Path) -> str:
+    """The file's ending without compression: ``.fits`` of ``a.fits.gz``."""
+    return Path(re.sub(r"\.(gz|bz2)$", "", path.name, flags=re.IGNORECASE)).suffix.lower()
+
+
+def load_table(path: Path) -> tuple[pa.Table, list[str]]:
+    """``(table, notes)`` of a CSV, TSV, ECSV, FITS, VOTable or Parquet file.
+
+    Columns are bool, int64, float64 or string; cells that are empty, masked or NaN are null. Columns of vectors
+    are left out, columns that mix numbers and text become text: the notes say so.
+    """
+    suffix = suffix_of(path)
+    try:
+        if suffix in (".csv", ".tsv"):
+            return _from_text(path, "\t" if suffix == ".tsv" else ",")
+        if suffix in (".parquet", ".pq"):
+            import pyarrow.parquet as pq
+
+            return _tidy(pq.read_table(path))
+        if suffix in (".ecsv", ".cat", ".dat"):
+            return _from_astropy(path, _ascii(path))
+        return _from_astropy(path, _binary(path))
+    except ReadError:
+        raise
+    except Exception as error:  # each library raises its own kinds
+        raise ReadError(
+            path, f"the table cannot be read ({type(error).__name__}: {error})", "Write it again."
+        ) from error
+
+
+def _from_text(path: Path, delimiter: str) -> tuple[pa.Table, list[str]]:
+    """Read all cells as text, then give each column the narrowest type that holds every cell of it."""
+    from pyarrow import csv
+
+    data = path.read_bytes() if path.suffix.lower() != ".gz" else pa.input_stream(str(path), compression="gzip").read()
+    if not data.strip():
+        raise ReadError(path, "the table is empty", "Write it again, or remove it.")
+    try:
+        data.decode("utf-8")
+        encoding = "utf-8"
+    except UnicodeDecodeError:
+        encoding = "latin-1"
+    head = csv.open_csv(
+        pa.BufferReader(data), csv.ReadOptions(encoding=encoding), csv.ParseOptions(delimiter=delimiter)
+    )
+    names = head.schema.names
+    read = csv.ReadOptions(encoding=encoding, column_names=[f"c{k}" for k in range(len(names))], skip_rows=0)
+    options = csv.ConvertOptions(
+        column_types={f"c{k}": pa.string() for k in range(len(names))}, strings_can_be_null=False
+    )
+    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    table = csv.read_csv(pa.BufferReader(data), read, parse, options).slice(1)
+    notes: list[str] = []
+    columns = []
+    for name, column in zip(names, table.columns, strict=True):
+        typed, note = typed_text(pc.utf8_trim_whitespace(column.combine_chunks()), name)
+        columns.append(typed)
+        notes += [note] if note else []
+    return pa.table(columns, names=_distinct(names)), notes
+
+
+def typed_text(text: Any, name: str) -> tuple[Any, str]:
+    """A column of text as bool, int64 or float64 where every cell allows it, else text; and a note on mixtures."""
+    blank = pc.is_in(pc.utf8_lower(text), value_set=pa.array(["", "nan", "null", "none", "n/a", "na", "--"]))
+    text = pc.if_else(blank, pa.scalar(None, pa.string()), text)
+    given = pc.drop_null(text)
+    if len(given) == 0:
+        return pa.array([None] * len(text), pa.string()), ""
+    lower = pc.utf8_lower(given)
+    if pc.all(pc.is_in(lower, value_set=pa.array(["true", "false"]))).as_py():
+        return pc.equal(pc.utf8_lower(text), "true"), ""
+    if name.lower() in ID_NAMES or pc.any(pc.match_substring_regex(given, _ZERO_LED + r"[0-9]*$")).as_py():
+        return text, ""
+    for kind in (pa.int64(), pa.float64()):
+        try:
+            numbers = pc.cast(text, kind)
+        except pa.ArrowInvalid:
+            continue
+        if kind == pa.int64() and pc.max(pc.abs(numbers)).as_py() > _EXACT:
+            return text, ""
+        return numbers, ""
+    numeric = pc.match_substring_regex(given, r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$")
+    share = pc.mean(pc.cast(numeric, pa.float64())).as_py()
+    whole = pc.all(pc.match_substring_regex(given, r"^[-+]?[0-9]+$")).as_py()
+    if 0.5 <= share < 1 and not whole:
+        odd = given.filter(pc.invert(numeric))
+        return (
+            text,
+            f"column {name!r} mixes numbers and text ({len(odd)} of {len(given)} are text, first {odd[0].as_py()!r})",
+        )
+    return text, ""
+
+
+def _distinct(names: list[str]) -> list[str]:
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return out
+
+
+def _ascii(path: Path) -> Any:
+    from astropy.table import Table
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if path.suffix == ".ecsv":
+            return Table.read(path, format="ascii.ecsv")
+        return Table.read(path, format="ascii")
+
+
+def _binary(path: Path) -> Any:
+    from astropy.table import Table
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if (found := outline(path)) is not None:
+            if found.problem:
+                raise ReadError(path, f"the FITS file is damaged: {found.problem}", "Fetch it again.")
+            at = next((k for k, h in enumerate(found.hdus) if h.is_table), None)
+            if at is None:
+                raise ReadError(path, "the FITS file holds no table", "Name the table's file.")
+            return Table.read(path, hdu=at, format="fits", unit_parse_strict="silent")
+        return Table.read(path, format="votable", use_names_over_ids=True)
+
+
+def _from_astropy(path: Path, table: Any) -> tuple[pa.Table, list[str]]:
+    columns: dict[str, Any] = {}
+    notes = []
+    for name in table.colnames:
+        column = table[name]
+        if getattr(column, "ndim", 1) > 1:
+            notes.append(f"column {name!r} holds vectors of {column.shape[1:]} and was left out")
+            continue
+        array = _column(column, name)
+        if isinstance(array, tuple):
+            array, note = array
+            notes += [note] if note else []
+        columns[str(name)] = array
+    return pa.table(columns), notes
+
+
+def _column(column: Any, name: str) -> Any:
+    mask = np.ma.getmaskarray(column) if isinstance(column, np.ma.MaskedArray) else None
+    values = native(np.ma.getdata(column) if mask is not None else getattr(column, "value", column))
+    if values.dtype.kind in "SUO":
+        text = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values.tolist()]
+        out = [
+            None if (mask is not None and hidden) else t.strip()
+            for t, hidden in zip(text, _or_false(mask, text), strict=True)
+        ]
+        if values.dtype.kind == "O":
+            return typed_text(pa.array(out, pa.string()), name)
+        return pa.array([t or None for t in out], pa.string())
+    return tidy_array(pa.array(values, mask=mask), name)
+
+
+def _or_false(mask: np.ndarray | None, like: list[str]) -> list[bool]:
+    return [False] * len(like) if mask is None else mask.tolist()
+
+
+def _tidy(table: pa.Table) -> tuple[pa.Table, list[str]]:
+    """Scalar columns of an Arrow table in the types of :func:`load_table`."""
+    columns, notes = {}, []
+    for name, column in zip(_distinct(table.schema.names), table.columns, strict=True):
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            notes.append(f"column {name!r} holds {column.type} and was left out")
+            continue
+        columns[name] = tidy_array(column.cast(kind).combine_chunks(), name)
+    return pa.table(columns), notes
+
+
+def tidy_array(array: Any, name: str) -> Any:
+    """An Arrow array as bool, int64, float64 or string; NaN becomes null, an identifier of whole numbers text."""
+    kind = array.type
+    if pa.types.is_boolean(kind):
+        return array
+    if pa.types.is_integer(kind):
+        large = len(array) and max(abs(pc.max(array).as_py() or 0), abs(pc.min(array).as_py() or 0)) > _EXACT
+        return array.cast(pa.string() if large or name.lower() in ID_NAMES else pa.int64())
+    if pa.types.is_floating(kind):
+        numbers = array.cast(pa.float64())
+        return pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
+    if pa.types.is_decimal(kind):
+        return array.cast(pa.float64())
+    return array.cast(pa.string())
+
+
+def id_column(table: pa.Table) -> str | None:
+    """The column that names the rows: the first of :data:`ID_NAMES` that the table has, whatever its case."""
+    lower = {name.lower(): name for name in reversed(table.column_names)}
+    return next((lower[name] for name in ID_NAMES if name in lower), None)
