@@ -13,10 +13,10 @@ from typing import Any
 
 def parser() -> argparse.ArgumentParser:
     """The command line: one sub-command for each thing a person does."""
-    from explorer import __version__
+    import explorer
 
-    top = argparse.ArgumentParser(prog="explorer", description=__import__("explorer").__doc__.split("\n")[0])
-    top.add_argument("--version", action="version", version=f"explorer {__version__}")
+    top = argparse.ArgumentParser(prog="explorer", description=explorer.__doc__)
+    top.add_argument("--version", action="version", version=f"explorer {explorer.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="the simulated survey, prepared and served")

@@ -16,8 +16,8 @@ from explorer.pipeline.batches import batches
 from explorer.survey.files import write_atomically
 from explorer.survey.store import Survey
 from explorer.survey.writer import Progress
-from kernels.embedding import encoders as encoder_registry
-from kernels.scoring import scorers as scorer_registry
+from kernels.embedding import ENCODERS
+from kernels.scoring import SCORERS
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def plan(
     """All steps, done or not, in order: a space is whole before the next begins."""
     steps = []
     for name in encoders:
-        known = encoder_registry.get(name).modalities
+        known = ENCODERS.get(name).modalities
         present = [m for m in known if m in survey.modalities and survey.has(m).any()]
         both = len(present) > 1 and np.logical_and.reduce([survey.has(m) for m in present]).any()
         for modality in [*present, *(["joint"] if both else [])]:
@@ -89,7 +89,7 @@ def prepare(
     seed : random state of every step.
     """
     for name in scorers:
-        scorer_registry.get(name)
+        SCORERS.get(name)
     for name in layouts:
         layout_class(name)
     if not len(survey):
@@ -139,7 +139,7 @@ def _told(survey: Survey, seed: int, started: float, **more: Any) -> dict[str, A
 def _embed(survey: Survey, step: Step, seed: int) -> None:
     started = time.monotonic()
     name, modality = step.space.split("/")
-    kind = encoder_registry.get(name)
+    kind = ENCODERS.get(name)
     if modality == "joint":
         parts = {m: survey.embedding(f"{name}/{m}") for m in kind.modalities if f"{name}/{m}" in survey.spaces}
         survey.put_embedding(step.space, kind.join(parts), _told(survey, seed, started, parts=sorted(parts)))
@@ -188,7 +188,7 @@ def _score(survey: Survey, step: Step, seed: int) -> None:
     started = time.monotonic()
     rows, vectors = _standard(survey, step.space)
     scores = np.full(len(survey), np.nan)
-    scorer = scorer_registry.get(step.what)(random_state=seed)
+    scorer = SCORERS.get(step.what)(random_state=seed)
     scores[rows] = scorer.fit_score(vectors)
     told = {k: v for k, v in vars(scorer).items() if not k.endswith("_")}
     more = {"parameters": told, "input": "standardised", "dims": vectors.shape[1]}

@@ -116,4 +116,5 @@ def decode_xspectrum(data: bytes, response: str | None) -> XSpectrum:
     buffer = io.BytesIO(data)
     rows = np.lib.format.read_array(buffer, allow_pickle=False)
     (exposure,) = np.lib.format.read_array(buffer, allow_pickle=False)
-    return XSpectrum(*rows, exposure=float(exposure), response=response or "")
+    lo, hi, counts, background, area = rows
+    return XSpectrum(lo, hi, counts, background, area, float(exposure), response or "")

@@ -2,4 +2,4 @@
 
 from kernels.registry import Registry
 
-views = Registry("view", "explorer.views", "astro_explorer.views")
+VIEWS = Registry("view", "explorer.views", "astro_explorer.views")

@@ -1,5 +1,5 @@
-"""Encoders: images, spectra and events to vectors. ``encoders.names()`` lists them."""
+"""Encoders: images, spectra and events to vectors. ``ENCODERS.names()`` lists them."""
 
 from kernels.registry import Registry
 
-encoders = Registry("encoder", "kernels.embedding.encoders", "astro_explorer.encoders")
+ENCODERS = Registry("encoder", "kernels.embedding.encoders", "astro_explorer.encoders")

@@ -1,4 +1,4 @@
-"""Scorers: vectors to anomaly scores, where higher is more anomalous. ``scorers.names()`` lists them."""
+"""Scorers: vectors to anomaly scores, where higher is more anomalous. ``SCORERS.names()`` lists them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 from kernels.registry import Registry
 
-scorers = Registry("scorer", "kernels.scoring.scorers", "astro_explorer.scorers")
+SCORERS = Registry("scorer", "kernels.scoring.scorers", "astro_explorer.scorers")
 
 
 def __getattr__(name: str) -> Any:
     if name == "KNN":
-        return scorers.get("knn")
+        return SCORERS.get("knn")
     raise AttributeError(f"module 'kernels.scoring' has no attribute {name!r}")

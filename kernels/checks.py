@@ -1,0 +1,126 @@
+"""One conformance check for each kind of kernel, applied to whatever is registered.
+
+A package that registers its own scorer or encoder can run the same check on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kernels.embedding.batches import Batch, Images, Spectra
+
+
+def check_scorer(kind: Any) -> None:
+    """Raise AssertionError with the reason where a scorer class breaks the contract.
+
+    Sign (an outlier scores high), dtype and shape, determinism with a seed, chunk and permutation invariance of
+    ``anomaly_score``, self-exclusion in ``fit_score``, torch in and torch out, and no change of what was passed in.
+    """
+    import torch
+
+    rng = np.random.default_rng(7)
+    X = rng.normal(4, 1, size=(200, 6)).astype(np.float32)
+    Y = np.concatenate([rng.normal(4, 1, size=(30, 6)), [[9.0, -9.0, 9.0, -9.0, 9.0, -9.0]]]).astype(np.float32)
+    before = X.copy()
+    parameters = vars(kind(random_state=0)).copy()
+    assert all(not name.endswith("_") for name in parameters), "__init__ sets fitted state"
+    scorer = kind(random_state=0).fit(X)
+    assert isinstance(scorer, kind), "fit does not return self"
+    scores = scorer.anomaly_score(Y)
+    assert scores.shape == (31,), f"anomaly_score gives shape {scores.shape} for 31 rows"
+    assert scores.dtype == np.float64, f"anomaly_score gives {scores.dtype}, not float64"
+    assert np.array_equal(X, before), "fit changed the rows it was given"
+    again = kind(random_state=0).fit(X).anomaly_score(Y)
+    assert np.allclose(again, scores, rtol=1e-6), "the same seed gives other scores"
+    parts = np.concatenate([scorer.anomaly_score(Y[:11]), scorer.anomaly_score(Y[11:])])
+    assert np.allclose(parts, scores, rtol=1e-4, atol=1e-6), "scores depend on how the rows are cut into chunks"
+    order = rng.permutation(31)
+    assert np.allclose(scorer.anomaly_score(Y[order]), scores[order], rtol=1e-4, atol=1e-6), (
+        "scores depend on row order"
+    )
+    own = kind(random_state=0).fit_score(X)
+    assert own.shape == (200,), "fit_score does not give one score a row"
+    assert own.dtype == np.float64, f"fit_score gives {own.dtype}, not float64"
+    assert np.isfinite(own).all(), "fit_score of finite rows is not finite"
+    outlier = np.concatenate([X, np.full((1, 6), 25.0, np.float32) * np.array([1, -1, 1, -1, 1, -1], np.float32)])
+    marked = kind(random_state=0).fit_score(outlier)
+    assert marked[-1] >= np.quantile(marked, 0.9), "a far outlier does not score high: higher must be more anomalous"
+    tensor = scorer.anomaly_score(torch.from_numpy(Y))
+    assert isinstance(tensor, torch.Tensor), "torch rows give no torch scores"
+    assert tensor.dtype == torch.float64, f"torch scores are {tensor.dtype}"
+    assert np.allclose(tensor.numpy(), scores, rtol=1e-5, atol=1e-8), "torch rows score otherwise than numpy rows"
+    broken = Y.copy()
+    broken[3, 2] = np.nan
+    told = scorer.anomaly_score(broken)
+    assert not np.isfinite(told[3]), "a row with a NaN must have a score that is not finite"
+    assert np.allclose(np.delete(told, 3), np.delete(scores, 3), rtol=1e-4, atol=1e-6), "a NaN row changes other rows"
+    for bad, why in ((X[:, :3], "another width"), (X[0], "one dimension")):
+        try:
+            scorer.anomaly_score(bad)
+        except ValueError:
+            continue
+        raise AssertionError(f"rows of {why} raise no ValueError")
+
+
+def sample_batch(modality: str, n: int = 48) -> Batch:
+    """A block of plain objects for tests: blobs of several sizes, or spectra with a line and a slope."""
+    rng = np.random.default_rng(3)
+    if modality == "image":
+        y, x = np.mgrid[-16:16, -16:16]
+        width = rng.uniform(2, 6, (n, 1, 1, 1))
+        pixels = np.exp(-(x**2 + y**2) / (2 * width**2)) * rng.uniform(5, 20, (n, 3, 1, 1))
+        return Images((pixels + rng.normal(size=(n, 3, 32, 32))).astype(np.float32), ("g", "r", "z"), 0.2)
+    wavelength = np.arange(3800.0, 9000.0, 4.0)
+    centre = rng.uniform(5000, 8000, (n, 1))
+    flux = 1 + rng.uniform(0, 3, (n, 1)) * np.exp(-((wavelength - centre) ** 2) / 800) + wavelength / 9000
+    ivar = np.full(flux.shape, 100.0, np.float32)
+    ivar[:, 100:110] = 0
+    return Spectra(wavelength, (flux + rng.normal(0, 0.1, flux.shape)).astype(np.float32), ivar)
+
+
+def check_encoder(kind: Any) -> None:
+    """Raise AssertionError with the reason where an encoder class breaks the contract.
+
+    For each of its modalities: shape, dtype, finiteness with masked pixels and NaN, determinism, independence of the
+    chunks, save and restore of its state, and an error for a modality that it does not know.
+    """
+    for modality in kind.modalities:
+        batch = sample_batch(modality)
+        encoder = kind(modality, random_state=0).fit([batch])
+        vectors = encoder.encode(batch)
+        assert vectors.ndim == 2, f"{modality}: vectors of shape {vectors.shape}"
+        assert len(vectors) == len(batch), f"{modality}: {len(vectors)} vectors for {len(batch)} objects"
+        assert vectors.dtype == np.float32, f"{modality}: {vectors.dtype}, not float32"
+        assert np.isfinite(vectors).all(), f"{modality}: vectors that are not finite"
+        assert vectors.std(axis=0).max() > 0, f"{modality}: all objects have one vector"
+        again = kind(modality, random_state=0).fit([batch]).encode(batch)
+        assert np.allclose(vectors, again, atol=1e-4), f"{modality}: the same seed gives other vectors"
+        restored = kind(modality, random_state=0).load_state(encoder.state()).encode(batch)
+        assert np.allclose(vectors, restored, atol=1e-5), f"{modality}: a restored encoder gives other vectors"
+        parts = np.concatenate([encoder.encode(_cut(batch, slice(0, 7))), encoder.encode(_cut(batch, slice(7, None)))])
+        assert np.allclose(vectors, parts, atol=1e-3), f"{modality}: vectors depend on the chunks"
+        assert np.isfinite(encoder.encode(_spoilt(batch))).all(), f"{modality}: NaN in, NaN out"
+    try:
+        kind("smell")
+    except ValueError:
+        return
+    raise AssertionError("an unknown modality raises no ValueError")
+
+
+def _cut(batch: Batch, part: slice) -> Batch:
+    if isinstance(batch, Images):
+        return Images(batch.pixels[part], batch.bands, batch.pixel_scale, batch.zero_point)
+    return Spectra(batch.wavelength, batch.flux[part], batch.ivar[part])
+
+
+def _spoilt(batch: Batch) -> Batch:
+    """The same objects with NaN in the first one."""
+    if isinstance(batch, Images):
+        pixels = batch.pixels.copy()
+        pixels[0, :, 3:9] = np.nan
+        return Images(pixels, batch.bands, batch.pixel_scale, batch.zero_point)
+    flux = batch.flux.copy()
+    flux[0, 5:60] = np.nan
+    return Spectra(batch.wavelength, flux, batch.ivar)
