@@ -8,14 +8,14 @@ the number of threads, nor on the precision of the product.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
-from numba import njit, prange
+
+from kernels._parallel import njit
 
 BLOCK = 64  # columns tested at once before any of them is looked at alone
 
 
-@njit(fastmath=True, cache=True)
+@njit(fastmath=True)
 def _loss(code, a, i, b, j, sq_i, sq_j):  # type: ignore[no-untyped-def]
     """Loss of row ``i`` of ``a`` against row ``j`` of ``b`` (0 euclidean, 1 cosine, 2 inner), float32."""
     total = np.float32(0.0)
@@ -31,7 +31,7 @@ def _loss(code, a, i, b, j, sq_i, sq_j):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)
+@njit
 def _push(loss, row, heap_loss, heap_row):  # type: ignore[no-untyped-def]
     """Replace the worst of a heap (largest loss, then largest row, at its root); False where nothing changed."""
     if loss > heap_loss[0] or (loss == heap_loss[0] and row >= heap_row[0]):
@@ -58,7 +58,7 @@ def _push(loss, row, heap_loss, heap_row):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@njit
 def _bound(code, slope, worst, base):  # type: ignore[no-untyped-def]
     """What a product must exceed: ``base - slope * worst``; never again once the k-th distance is zero."""
     if code != 2 and worst <= 0.0:
@@ -68,132 +68,105 @@ def _bound(code, slope, worst, base):  # type: ignore[no-untyped-def]
     return np.float32(base - slope * worst)
 
 
-@njit(parallel=True, cache=True)
+@njit
 def scan_rows(  # type: ignore[no-untyped-def]
-    tile, code, slope, delta, a, sq_a, bound_a, base_a, w_a, b, sq_b, w_b, ids, own, heap_loss, heap_row
+    first, last, tile, code, slope, delta, a, sq_a, bound_a, base_a, w_a, b, sq_b, w_b, ids, own, heap_loss, heap_row
 ):
-    """Offer every column of ``tile`` (m, c) to the heaps of its rows; returns how many pairs were computed.
+    """Offer every column of ``tile`` (m, c) to the heaps of rows first..last; returns how many pairs were computed.
 
     ``bound_a`` (m,) falls as heaps improve. ``ids`` (c,) are the rows written; ``own`` (m,) the id to leave out.
     """
-    m, width = tile.shape
-    strips = min(32, m)
-    hits = np.zeros(strips, np.int64)
-    for s in prange(strips):
-        for i in range(s * m // strips, (s + 1) * m // strips):
-            for start in range(0, width, BLOCK):
-                stop = min(width, start + BLOCK)
-                some = np.int32(0)
-                low = bound_a[i]
-                for j in range(start, stop):
-                    need = low + w_b[j]
-                    some += np.int32(tile[i, j] >= need - delta * abs(need))
-                if some == 0:
-                    continue
-                for j in range(start, stop):
-                    need = bound_a[i] + w_b[j]
-                    if tile[i, j] >= need - delta * abs(need) and ids[j] != own[i]:
-                        hits[s] += 1
-                        loss = _loss(code, a, i, b, j, sq_a[i], sq_b[j])
-                        if _push(loss, ids[j], heap_loss[i], heap_row[i]):
-                            bound_a[i] = _bound(code, slope, heap_loss[i, 0], base_a[i])
-    return hits.sum()
+    hits = 0
+    width = tile.shape[1]
+    for i in range(first, last):
+        for start in range(0, width, BLOCK):
+            stop = min(width, start + BLOCK)
+            some = np.int32(0)
+            low = bound_a[i]
+            for j in range(start, stop):
+                need = low + w_b[j]
+                some += np.int32(tile[i, j] >= need - delta * abs(need))
+            if some == 0:
+                continue
+            for j in range(start, stop):
+                need = bound_a[i] + w_b[j]
+                if tile[i, j] >= need - delta * abs(need) and ids[j] != own[i]:
+                    hits += 1
+                    loss = _loss(code, a, i, b, j, sq_a[i], sq_b[j])
+                    if _push(loss, ids[j], heap_loss[i], heap_row[i]):
+                        bound_a[i] = _bound(code, slope, heap_loss[i, 0], base_a[i])
+    return hits
 
 
-@njit(parallel=True, cache=True)
+@njit
 def scan_pairs(  # type: ignore[no-untyped-def]
-    tile,
-    r0,
-    c0,
-    code,
-    slope,
-    delta,
-    a,
-    sq,
-    bound,
-    base,
-    w,
-    heap_loss,
-    heap_row,
-    done,
-    kept,
-    kept_loss,
-    kept_col,
-    kept_row,
-):
-    """One pass over an off-diagonal tile for both sides. Rows improve at once; columns go to a buffer per strip.
+    s, last, tile, r0, c0, code, slope, delta, a, sq, bound, base, w, heap_loss, heap_row,
+    done, kept, kept_loss, kept_col, kept_row,
+):  # fmt: skip
+    """One pass over the rows done[s]..last of an off-diagonal tile, for both sides; returns the pairs computed.
 
-    ``done`` (strips,) is the next row of each strip: a strip whose buffer is full stops and is called again after
-    :func:`give_columns`. Returns how many pairs were computed.
+    Rows improve at once; what may improve a column goes to the buffer of strip ``s``. A strip whose buffer is
+    full stops with ``done[s] < last`` and is called again after :func:`give_columns`.
     """
-    m, width = tile.shape
-    strips, room = kept_loss.shape
-    hits = np.zeros(strips, np.int64)
-    for s in prange(strips):
-        kept[s] = 0
-        last = (s + 1) * m // strips
-        while done[s] < last and kept[s] + width <= room:
-            i = done[s]
-            done[s] += 1
-            r = r0 + i
-            for start in range(0, width, BLOCK):
-                stop = min(width, start + BLOCK)
-                some = np.int32(0)
-                low, w_r = bound[r], w[r]
-                for j in range(start, stop):
-                    need = min(low + w[c0 + j], bound[c0 + j] + w_r)
-                    some += np.int32(tile[i, j] >= need - delta * abs(need))
-                if some == 0:
-                    continue
-                for j in range(start, stop):
-                    c = c0 + j
-                    need = min(bound[r] + w[c], bound[c] + w_r)
-                    if tile[i, j] >= need - delta * abs(need):
-                        hits[s] += 1
-                        loss = _loss(code, a, r, a, c, sq[r], sq[c])
-                        if _push(loss, np.int32(c), heap_loss[r], heap_row[r]):
-                            bound[r] = _bound(code, slope, heap_loss[r, 0], base[r])
-                        if loss <= heap_loss[c, 0]:
-                            kept_loss[s, kept[s]] = loss
-                            kept_col[s, kept[s]] = c
-                            kept_row[s, kept[s]] = r
-                            kept[s] += 1
-    return hits.sum()
+    hits = 0
+    width, room = tile.shape[1], kept_loss.shape[1]
+    kept[s] = 0
+    while done[s] < last and kept[s] + width <= room:
+        i = done[s]
+        done[s] += 1
+        r = r0 + i
+        for start in range(0, width, BLOCK):
+            stop = min(width, start + BLOCK)
+            some = np.int32(0)
+            low, w_r = bound[r], w[r]
+            for j in range(start, stop):
+                need = min(low + w[c0 + j], bound[c0 + j] + w_r)
+                some += np.int32(tile[i, j] >= need - delta * abs(need))
+            if some == 0:
+                continue
+            for j in range(start, stop):
+                c = c0 + j
+                need = min(bound[r] + w[c], bound[c] + w_r)
+                if tile[i, j] >= need - delta * abs(need):
+                    hits += 1
+                    loss = _loss(code, a, r, a, c, sq[r], sq[c])
+                    if _push(loss, np.int32(c), heap_loss[r], heap_row[r]):
+                        bound[r] = _bound(code, slope, heap_loss[r, 0], base[r])
+                    if loss <= heap_loss[c, 0]:
+                        kept_loss[s, kept[s]] = loss
+                        kept_col[s, kept[s]] = c
+                        kept_row[s, kept[s]] = r
+                        kept[s] += 1
+    return hits
 
 
-@njit(parallel=True, cache=True)
-def give_columns(c0, width, code, slope, bound, base, heap_loss, heap_row, kept, kept_loss, kept_col, kept_row):  # type: ignore[no-untyped-def]
-    """Hand the buffered pairs to the heaps of their columns; each part of the columns has one owner."""
-    parts = 16
-    for p in prange(parts):
-        first, last = c0 + p * width // parts, c0 + (p + 1) * width // parts
-        for s in range(len(kept)):
-            for e in range(kept[s]):
-                c = kept_col[s, e]
-                if first <= c < last and _push(kept_loss[s, e], kept_row[s, e], heap_loss[c], heap_row[c]):
-                    bound[c] = _bound(code, slope, heap_loss[c, 0], base[c])
+@njit
+def give_columns(  # type: ignore[no-untyped-def]
+    first, last, code, slope, bound, base, heap_loss, heap_row, kept, kept_loss, kept_col, kept_row
+):
+    """Hand the buffered pairs to the heaps of columns first..last, which have no other owner."""
+    for s in range(len(kept)):
+        for e in range(kept[s]):
+            c = kept_col[s, e]
+            if first <= c < last and _push(kept_loss[s, e], kept_row[s, e], heap_loss[c], heap_row[c]):
+                bound[c] = _bound(code, slope, heap_loss[c, 0], base[c])
 
 
-@njit(parallel=True, cache=True)
-def stream(code, q, sq_q, a, sq_a, ids, heap_loss, heap_row):  # type: ignore[no-untyped-def]
-    """Few queries: read every row once. Heaps are (strips, queries, k); the caller merges the strips."""
-    strips = heap_loss.shape[0]
-    n = len(ids)
-    for s in prange(strips):
-        for e in range(s * n // strips, (s + 1) * n // strips):
-            j = ids[e]
-            for i in range(len(q)):
-                loss = _loss(code, q, i, a, j, sq_q[i], sq_a[j])
-                if loss <= heap_loss[s, i, 0]:
-                    _push(loss, j, heap_loss[s, i], heap_row[s, i])
+@njit
+def stream(ids, code, q, sq_q, a, sq_a, heap_loss, heap_row):  # type: ignore[no-untyped-def]
+    """Few queries: read every row of ``ids`` once. Heaps are (queries, k)."""
+    for j in ids:
+        for i in range(len(q)):
+            loss = _loss(code, q, i, a, j, sq_q[i], sq_a[j])
+            if loss <= heap_loss[i, 0]:
+                _push(loss, j, heap_loss[i], heap_row[i])
 
 
-@njit(parallel=True, cache=True)
-def finish(code, q, sq_q, a, sq_a, rows, loss):  # type: ignore[no-untyped-def]
+@njit
+def finish(first, last, code, q, sq_q, a, sq_a, rows, loss):  # type: ignore[no-untyped-def]
     """Losses of chosen pairs again in float64 into ``loss`` (m, k); +inf where ``rows`` (m, k) is negative."""
-    m, k = rows.shape
-    for i in prange(m):
-        for e in range(k):
+    for i in range(first, last):
+        for e in range(rows.shape[1]):
             j = rows[i, e]
             if j < 0:
                 loss[i, e] = np.inf
@@ -209,8 +182,3 @@ def finish(code, q, sq_q, a, sq_a, rows, loss):  # type: ignore[no-untyped-def]
                 if code == 1:
                     total = 1.0 - 0.5 * (sq_q[i] + sq_a[j]) + 0.5 * total
             loss[i, e] = total
-
-
-def threads() -> int:
-    """Number of threads that the kernels use now."""
-    return int(numba.get_num_threads())

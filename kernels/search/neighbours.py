@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.search import exact
+from kernels.search import exact, join
 from kernels.search._rows import Rows, Space, as_matrix, check_metric, finite_rows, fit_space, prepare_rows
 
 METHODS = ("auto", "exact")
@@ -80,7 +80,7 @@ class Neighbours:
     def self_join(self, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest other rows of every fitted row, itself left out: distances (n, k) and rows (n, k)."""
         k = self._k(k)
-        found = exact.self_join(self.space_, self.rows_, k, self.memory, self.progress)
+        found = join.self_join(self.space_, self.rows_, k, self.memory, self.progress)
         good = np.zeros(self.n_, bool)
         good[self.good_] = True
         return self._spread(found, good, self.n_, k)

@@ -1,0 +1,93 @@
+"""The exact join of a matrix with itself, each tile of products computed once for its rows and its columns.
+
+That is half the arithmetic of a search of all rows against all. Diagonal tiles go first: they give every row a
+k-th distance, and from then on only pairs that beat the k-th of their row or of their column are looked at.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from kernels._parallel import in_threads
+from kernels.search._rows import Rows, Space
+from kernels.search.exact import NEVER, STRIPS, Progress, heaps, margin, parts, settle, tile_rows
+
+
+def self_join(
+    space: Space, a: Rows, k: int, memory: int = 1 << 30, progress: Progress = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest other rows of each row: distances (n, k) float64 ascending, rows (n, k) int64."""
+    n = len(a)
+    step = tile_rows(memory)
+    join = _Join(space, a, min(k, max(n - 1, 1)), step)
+    starts = range(0, n, step)
+    pairs = [(i, i) for i in starts] + [(i, j) for i in starts for j in range(0, i, step)]
+    for made, (i, j) in enumerate(pairs, 1):
+        rows, columns = slice(i, min(n, i + step)), slice(j, min(n, j + step))
+        join.one_side(rows) if i == j else join.both_sides(rows, columns)
+        if progress is not None:
+            progress(made / len(pairs))
+    return settle(space, a, a, join.heap_row, k)
+
+
+class _Join:
+    """Heaps, bounds and buffers of one self-join."""
+
+    def __init__(self, space: Space, a: Rows, k: int, step: int):
+        n = len(a)
+        self.space, self.a = space, a
+        self.heap_loss, self.heap_row = heaps((n, k))
+        self.base = (space.offset + a.w - margin(a, a, space.offset)).astype(np.float32)
+        self.bound = np.full(n, NEVER, np.float32)
+        self.ids = np.arange(n, dtype=np.int32)
+        self.tile = np.empty((min(step, n), min(step, n)), np.float32)
+        room = 4 * step
+        self.kept = (
+            np.zeros(STRIPS, np.int64),
+            np.empty((STRIPS, room), np.float32),
+            np.empty((STRIPS, room), np.int32),
+            np.empty((STRIPS, room), np.int32),
+        )
+
+    def products(self, r: slice, c: slice) -> np.ndarray:
+        """Products (rows, columns) float32, valid until the next call."""
+        out = self.tile[: r.stop - r.start, : c.stop - c.start]
+        return np.matmul(self.a.a[r], self.a.a[c].T, out=out)
+
+    def one_side(self, r: slice) -> None:
+        """A diagonal tile, offered to its rows."""
+        from kernels.search import _kernels
+
+        a, slope = self.a, np.float32(self.space.slope)
+        given = (
+            self.products(r, r), self.space.code, slope, np.float32(0), a.a[r], a.sq[r], self.bound[r], self.base[r],
+            a.w[r], a.a[r], a.sq[r], a.w[r], self.ids[r], self.ids[r], self.heap_loss[r], self.heap_row[r],
+        )  # fmt: skip
+        in_threads(partial(_kernels.scan_rows, *part, *given) for part in parts(r.stop - r.start))
+
+    def both_sides(self, r: slice, c: slice) -> None:
+        """An off-diagonal tile, offered to its rows at once and to its columns through buffers."""
+        from kernels.search import _kernels
+
+        a, slope = self.a, np.float32(self.space.slope)
+        shared = (self.bound, self.base)
+        stretches = parts(r.stop - r.start)
+        done = np.array([first for first, _ in stretches], np.int64)
+        last = np.array([last for _, last in stretches], np.int64)
+        given = (
+            self.products(r, c), r.start, c.start, self.space.code, slope, np.float32(0), a.a, a.sq, *shared, a.w,
+            self.heap_loss, self.heap_row, done, *self.kept,
+        )  # fmt: skip
+        width = c.stop - c.start
+        self.kept[0][:] = 0
+        while (done < last).any():
+            in_threads(partial(_kernels.scan_pairs, s, stop, *given) for s, stop in enumerate(last))
+            in_threads(
+                partial(
+                    _kernels.give_columns, c.start + first, c.start + stop, self.space.code, slope, *shared,
+                    self.heap_loss, self.heap_row, *self.kept,
+                )
+                for first, stop in parts(width)
+            )  # fmt: skip
