@@ -96,7 +96,7 @@ def read_labels(path: Path, files: Sequence[Path]) -> Labels | None:
             labels.links.append(name)
     if not labels.links:
         return _by_id(labels)
-    rows = cells.get(next((n for n in cells if n.lower() in ("row", "hdu_row", "index_in_file")), ""), None)
+    rows = cells.get(next((n for n in cells if n.lower() in ("row", "hdu_row", "index_in_file")), ""))
     for k in range(table.num_rows):
         at = None if rows is None or rows[k] is None else int(rows[k])
         group = [known[v] for v in (cells[name][k] for name in labels.links) if v in known]

@@ -75,7 +75,8 @@ def make_plan(sources: Sequence[Path], reader: str | None = None) -> Plan:
         raise ReadError(", ".join(map(str, sources)), _nothing(sources, plan), "Name a folder that holds some.")
     taken: dict[str, int] = {}
     for unit in plan.units:  # two sources of one name
-        taken[unit.source] = taken.get(unit.source, 0) + 1
+        first = unit.sources()[0] if unit.sources() else unit.source
+        taken[first] = taken.get(first, 0) + 1
     if repeated := [name for name, n in taken.items() if n > 1]:
         raise ReadError(repeated[0], "two sources hold a file of this name", "Ingest their common folder instead.")
     return plan
