@@ -1,0 +1,203 @@
+"""Columns and selections in the order of the sorted points, made on first use and kept while they serve."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kernels._parallel import cores, in_threads, njit
+from kernels.layout.pointmap_sort import Strips, sort_points
+
+_COLUMNS = 6  # kept for each layer
+_LAYERS = 3  # selections kept
+
+
+class Columns:
+    """The last few columns, gathered to sorted order; a column is known by its array, which must not change."""
+
+    def __init__(self, rows: NDArray, keep: NDArray | None = None) -> None:
+        self._rows, self._keep = rows, keep
+        self._kept: OrderedDict[tuple, tuple[Any, NDArray]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for _, array in self._kept.values())
+
+    def numbers(self, column: NDArray) -> NDArray:
+        """float32 in sorted order, NaN for points outside the selection."""
+        return self._once(column, "numbers", lambda: self._gather(column, np.dtype(np.float32), np.nan))
+
+    def codes(self, column: NDArray, categories: int) -> NDArray:
+        """uint8 or uint16 in sorted order, ``categories`` where there is none or outside the selection."""
+        dtype = np.dtype(np.uint8 if categories < 256 else np.uint16)
+        return self._once(column, f"codes {categories}", lambda: self._gather(column, dtype, categories))
+
+    def highest(self, column: NDArray) -> int:
+        """Largest code of a column, NaN left out; -1 where there is none."""
+        return int(self._once(column, "highest", lambda: np.array(np.fmax.reduce(column, initial=-1))))
+
+    def _once(self, column: NDArray, form: str, make: Callable[[], NDArray]) -> NDArray:
+        key = (id(column), form)
+        with self._lock:
+            if key in self._kept:
+                (alive, sample), array = self._kept[key]
+                if alive() is column and np.array_equal(sample, _sample(column), equal_nan=column.dtype.kind == "f"):
+                    self._kept.move_to_end(key)
+                    return array
+            array = make()
+            self._kept[key] = ((weakref.ref(column), _sample(column)), array)
+            gone = [k for k, ((alive, _), _) in self._kept.items() if alive() is None]
+            for k in gone + list(self._kept)[: max(0, len(self._kept) - len(gone) - _COLUMNS)]:
+                self._kept.pop(k, None)
+            return array
+
+    def _gather(self, column: NDArray, dtype: np.dtype, missing: float) -> NDArray:
+        out = np.empty(len(self._rows), dtype)
+        keep = np.empty(0, np.uint8) if self._keep is None else self._keep
+        edges = np.linspace(0, len(out), cores() + 1).astype(np.int64) if len(out) > 50_000 else [0, len(out)]
+        whole = dtype.kind != "f"
+        with np.errstate(invalid="ignore", over="ignore"):
+            in_threads(
+                [
+                    lambda a=int(a), b=int(b): _gather(
+                        column, self._rows, keep, a, b, whole, out.dtype.type(missing), out
+                    )
+                    for a, b in itertools.pairwise(edges)
+                ]
+            )
+        return out
+
+
+def _sample(column: NDArray) -> NDArray:
+    """A few thousand values, to notice an array that was changed in place."""
+    return column[:: max(1, len(column) // 2048)].copy()
+
+
+@njit
+def _gather(column, rows, keep, begin, end, whole, missing, out):
+    for p in range(begin, end):
+        v = column[rows[p]]
+        if (len(keep) != 0 and keep[p] == 0) or (whole and not v >= 0):
+            out[p] = missing
+        else:
+            out[p] = v
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a frame is drawn from: sorted points, their columns, and a selection as 0 and 1 where it is large."""
+
+    points: Strips
+    columns: Columns
+    keep: NDArray | None = None
+
+
+@dataclass
+class Layers:
+    """The whole map and the last few selections of it, known by their content.
+
+    A selection of up to an eighth of the points is sorted as a small map of its own (its cost is the
+    selection's); a larger one becomes a byte per point in sorted order.
+    """
+
+    xy: NDArray
+    base: Layer
+    _made: OrderedDict[tuple, Layer] = field(default_factory=OrderedDict)
+    _lock: Any = field(default_factory=threading.Lock)
+
+    @property
+    def nbytes(self) -> int:
+        total = self.base.points.nbytes + self.base.columns.nbytes
+        for layer in list(self._made.values()):
+            total += layer.columns.nbytes + (layer.points.nbytes if layer.keep is None else layer.keep.nbytes)
+        return total
+
+    def of(self, mask: ArrayLike | None, rows: ArrayLike | None) -> Layer:
+        """The layer of a mask (n,) bool or of row positions; the whole map without either."""
+        if mask is None and rows is None:
+            return self.base
+        if mask is not None and rows is not None:
+            raise ValueError("mask and rows: give one of them, both restrict the frame to a selection")
+        chosen = self._as_mask(mask) if mask is not None else self._as_rows(rows)
+        key = (chosen.dtype.kind, len(chosen), fingerprint(chosen))
+        with self._lock:
+            if key in self._made:
+                self._made.move_to_end(key)
+                return self._made[key]
+            layer = self._make(np.flatnonzero(chosen) if chosen.dtype == bool else np.unique(chosen))
+            self._made[key] = layer
+            while len(self._made) > _LAYERS:
+                self._made.popitem(last=False)
+            return layer
+
+    def _make(self, rows: NDArray) -> Layer:
+        points = self.base.points
+        if len(rows) <= max(len(self.xy) // 8, 10_000):
+            own = sort_points(self.xy[rows, 0], self.xy[rows, 1])
+            own = replace(own, rows=rows[own.rows].astype(np.uint32))
+            return Layer(own, Columns(own.rows))
+        mask = np.zeros(len(self.xy), np.uint8)
+        mask[rows] = 1
+        keep = Columns(points.rows).codes(mask, 2)
+        return Layer(points, Columns(points.rows, keep), keep)
+
+    def _as_mask(self, mask: ArrayLike) -> NDArray:
+        given = np.ascontiguousarray(mask)
+        if given.dtype != bool or given.shape != (len(self.xy),):
+            raise ValueError(
+                f"mask: expected bool of shape ({len(self.xy)},), one per row of the map, "
+                f"got {given.dtype} of shape {given.shape}; pass positions as rows="
+            )
+        return given
+
+    def _as_rows(self, rows: ArrayLike | None) -> NDArray:
+        given = np.asarray(rows)
+        if given.size == 0:
+            return np.empty(0, np.int64)
+        if given.ndim != 1 or given.dtype.kind not in "iu":
+            raise ValueError(f"rows: expected whole numbers of shape (k,), got {given.dtype} of shape {given.shape}")
+        if int(given.min()) < 0 or int(given.max()) >= len(self.xy):
+            wrong = int(given.min()) if int(given.min()) < 0 else int(given.max())
+            raise ValueError(f"rows: position {wrong} is not a row of this map; rows are 0..{len(self.xy) - 1}")
+        return np.ascontiguousarray(given, np.int64)
+
+
+def fingerprint(array: NDArray) -> int:
+    """A 64-bit hash of the bytes of a contiguous array."""
+    raw = array.reshape(-1).view(np.uint8)
+    words = len(raw) // 8
+    tail = np.zeros(8, np.uint8)
+    tail[: len(raw) - 8 * words] = raw[8 * words :]
+    return int(_hash(raw[: 8 * words].view(np.uint64), tail.view(np.uint64)[0]))
+
+
+@njit
+def _hash(words, tail):
+    prime = np.uint64(0x9E3779B97F4A7C15)
+    a, b, c, d = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+    whole = len(words) - len(words) % 4
+    for i in range(0, whole, 4):  # four chains, so that the multiplications overlap
+        a = (a ^ words[i]) * prime
+        b = (b ^ words[i + 1]) * prime
+        c = (c ^ words[i + 2]) * prime
+        d = (d ^ words[i + 3]) * prime
+        a ^= a >> np.uint64(29)
+        b ^= b >> np.uint64(29)
+        c ^= c >> np.uint64(29)
+        d ^= d >> np.uint64(29)
+    for i in range(whole, len(words)):
+        a = (a ^ words[i]) * prime
+        a ^= a >> np.uint64(32)
+    for other in (b, c, d, tail):
+        a = (a ^ other) * prime
+        a ^= a >> np.uint64(32)
+    return a
