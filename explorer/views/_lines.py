@@ -74,6 +74,9 @@ LINES: tuple[Line, ...] = (
 )
 
 
+CLOSE = 2500.0
+
+
 def label(line: Line) -> str:
     """Name and vacuum wavelength to the nearest Å, ``[O III] 5008``; Greek lines by name alone."""
     return line.name if line.name[-1] in "αβγδ" else f"{line.name} {line.wavelength:.0f}"
@@ -85,12 +88,15 @@ def placed(
     """The lines of these kinds between two rest wavelengths in Å, and whether each has room for its label.
 
     ``pixels`` is the width on the screen and ``spacing`` what a (vertical) label needs. Emission is labelled at the
-    top and absorption at the bottom, so only lines of one kind collide; the strongest is labelled first.
+    top and absorption at the bottom, so only lines of one kind collide; the strongest is labelled first, and those of
+    strength 3 only in a window narrower than :data:`CLOSE` Å.
     """
     inside = [line for line in LINES if low <= line.wavelength <= high and line.kind in kinds]
     scale = pixels / max(high - low, 1e-9)
     taken: list[Line] = []
     for line in sorted(inside, key=lambda x: (x.strength, x.wavelength)):
+        if line.strength > 2 and high - low > CLOSE:
+            continue
         if all(
             abs(line.wavelength - other.wavelength) * scale >= spacing for other in taken if other.kind == line.kind
         ):

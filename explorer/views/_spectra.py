@@ -47,7 +47,7 @@ def limits(flux: np.ndarray, ivar: np.ndarray) -> tuple[float, float]:
     high = min(float(values.max()), middle + 40 * span)
     pad = 0.08 * max(high - low, 1e-30)
     bottom = min(low, 0.0) if low < 0.6 * span else low  # show zero where it is near
-    return float(bottom - pad), float(high + 2 * pad)
+    return float(bottom - pad), float(high + 1.6 * pad)
 
 
 def decimate(values: np.ndarray, columns: int) -> np.ndarray:
