@@ -1,0 +1,444 @@
+"""One person's exploration of a survey: what is selected, what is looked at, by which space and score.
+
+Views watch the parameters of a :class:`Session` and change them through its methods; they never know each other.
+A session is changed from one thread, that of the notebook's cell or of the page's event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import param
+
+from explorer.session import legend, provenance, query, ranking, recipe, similar
+from explorer.session.columns import Text
+from explorer.session.export import export, table_of
+from explorer.session.history import History
+from explorer.session.marks import Marks, checked_user
+from explorer.session.selection import Selection
+from explorer.session.state import restore, state_of
+from explorer.survey.files import user_name
+from kernels.registry import UnknownName
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from explorer.survey.store import Survey
+
+STRETCHES = ("asinh", "lupton", "linear")
+
+
+class _Checked(param.String):
+    """Text that the session checks before it takes it: a name that does not exist is refused with those that do."""
+
+    def __set__(self, obj: Any, value: Any) -> None:
+        if obj is not None and self.owner is obj and getattr(obj, "survey", None) is not None:
+            value = obj._accepted(self.name, value)
+            with param.parameterized.batch_call_watchers(obj):
+                super().__set__(obj, value)
+                obj._follow(self.name)
+        else:
+            super().__set__(obj, value)
+
+
+class Session(param.Parameterized):
+    """The state that all views of a page share.
+
+    Parameters
+    ----------
+    survey : the survey explored.
+    user : whose marks are made; the account's name where none is given.
+    """
+
+    space = _Checked("", doc="The space whose layouts, scores and neighbours are shown, as 'pca/image'.")
+    layout = _Checked("", doc="The layout of the space that the map shows.")
+    scorer = _Checked("", doc="The score that ranks.")
+    color_by = _Checked("", doc="A column or an expression of the query language that colours the map.")
+    stretch = _Checked("asinh", doc="The stretch of images: asinh, lupton or linear.")
+    focus = param.Integer(-1, bounds=(-1, None), doc="The row that is looked at, -1 for none.")
+    selection = param.ClassSelector(class_=Selection, doc="The rows that are selected.")
+    version = param.Integer(0, doc="The survey's version; it grows when the survey has new columns.")
+    marked = param.Integer(0, doc="The last entry in the log of marks; it grows when anybody marks.")
+
+    def __init__(self, survey: Survey, user: str | None = None):
+        super().__init__()
+        self.survey = survey
+        self.user = checked_user(user or user_name())
+        self.log = Marks(survey.path)
+        self._history = History()
+        self._labels: tuple[Any, dict[str, tuple[str, float | None]]] | None = None
+        self.param.update(selection=Selection(survey), version=survey.version, marked=self.log.last())
+        self.space = survey.spaces[0] if survey.spaces else ""
+
+    def __repr__(self) -> str:
+        return f"<Session of {self.user!r} on {self.survey.name!r}: {len(self.selection)} selected>"
+
+    # -- names --------------------
+
+    def _accepted(self, name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is text, not {type(value).__name__}")
+        if name == "stretch":
+            if value not in STRETCHES:
+                raise UnknownName("stretch", value, list(STRETCHES))
+        elif name == "color_by":
+            if value:
+                self.values(value)
+        else:
+            known = self._names(name)
+            if value not in known and (value or known):
+                where = "" if name == "space" else f"(in the space {self.space})"
+                raise UnknownName({"scorer": "score"}.get(name, name), value, known, where)
+        return value
+
+    def _names(self, name: str) -> list[str]:
+        if name == "space":
+            return self.survey.spaces
+        if self.space not in self.survey.spaces:
+            return []
+        return self.survey.layouts(self.space) if name == "layout" else self.survey.scores(self.space)
+
+    def _follow(self, name: str) -> None:
+        """A change of space takes a layout and a scorer of it along, those of the same name where there are any."""
+        if name == "space":
+            for other in ("layout", "scorer"):
+                known = self._names(other)
+                if getattr(self, other) not in known:
+                    setattr(self, other, known[0] if known else "")
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Within it, watchers wait and then hear of all changes at once."""
+        with param.parameterized.batch_call_watchers(self):
+            yield
+
+    # -- selection --------------------
+
+    def select(self, what: Any, mode: str = "replace", note: str = "") -> Selection:
+        """Select by a query, a :class:`Polygon`, ids, rows, a mask, a table with ids, a selection or a recipe.
+
+        ``mode`` joins it with what is selected: ``replace``, ``add``, ``intersect`` or ``subtract``. ``note`` says
+        in the recipe where it came from.
+        """
+        if isinstance(what, list | tuple) and len(what) and isinstance(what[0], dict):
+            what = recipe.replay(self, recipe.checked(what))
+        if isinstance(what, Selection) and mode == "replace" and what.survey is self.survey:
+            return self._take(what)
+        step, alone = recipe.step_of(self, what, mode, note)
+        before = () if mode == "replace" else self.selection._recipe
+        return self._take(self.selection.combined(mode, alone, (*before, step)))
+
+    def _take(self, selection: Selection) -> Selection:
+        self._history.push(selection, self._state_of_survey())
+        self.selection = selection
+        return selection
+
+    def select_top(self, n: int, scorer: str = "", space: str = "", mode: str = "replace") -> Selection:
+        """Select the ``n`` most anomalous rows by a score."""
+        space, scorer = space or self.space, scorer or self.scorer
+        return self.select(f"rank({scorer!r}, {space!r}) <= {int(n)}", mode)
+
+    def clear(self) -> Selection:
+        """Select nothing; undo brings it back."""
+        return self._take(Selection(self.survey)) if self.selection.active else self.selection
+
+    def undo(self) -> bool:
+        """Go back to the selection before; False where there is none."""
+        return self._move(-1)
+
+    def redo(self) -> bool:
+        """Take the last undo back; False where there is none."""
+        return self._move(+1)
+
+    def _move(self, by: int) -> bool:
+        found = self._history.move(by, self._state_of_survey(), lambda steps: recipe.replay(self, steps))
+        if found is not None:
+            self.selection = found
+        return found is not None
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a selection to go back to."""
+        return self._history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether an undo can be taken back."""
+        return self._history.can_redo
+
+    def _state_of_survey(self) -> tuple[int, int]:
+        return self.survey.version, len(self.survey)
+
+    # -- focus --------------------
+
+    def row_of(self, what: str | int) -> int:
+        """The row of an id (text) or a row (number)."""
+        if isinstance(what, str):
+            return int(self.survey.rows_of([what])[0])
+        row = int(what)
+        if not 0 <= row < len(self.survey):
+            raise ValueError(f"row {row} is outside 0…{len(self.survey) - 1}. If this is an id, write it as text")
+        return row
+
+    def focus_on(self, what: str | int | None) -> int:
+        """Look at one row, by id (text) or row (number); None or -1 for none. Returns the row."""
+        self.focus = -1 if what is None or (not isinstance(what, str) and what == -1) else self.row_of(what)
+        return self.focus
+
+    def step(self, by: int = 1) -> int:
+        """Move the focus along the selection in its order, by rank where it has none of its own; along the ranking
+        of all where nothing is selected. It stops at both ends."""
+        chosen = self.selection
+        if chosen.ordered:
+            order = chosen.order
+            here = np.flatnonzero(order == self.focus)
+            start = int(here[0]) + by if len(here) else (0 if by > 0 else len(order) - 1)
+            self.focus = int(order[int(np.clip(start, 0, len(order) - 1))])
+        else:
+            rows = chosen.rows if len(chosen) else None
+            self.focus = ranking.stepped(self.survey, self.space, self.scorer, rows, self.focus, by)
+        return self.focus
+
+    # -- values, ranking, legend --------------------
+
+    def scope(
+        self, space: str | None = None, scorer: str | None = None, user: str | None = None, marks: int | None = None
+    ) -> query.Scope:
+        """What names in a query stand for; the session's own space and scorer, its user's marks, unless told."""
+        space = self.space if space is None else space
+        scorer = self.scorer if scorer is None else scorer
+        return query.Scope(self.survey, space, scorer, lambda: self._marks_of(user or self.user, marks))
+
+    def _marks_of(self, user: str, last: int | None) -> dict[str, tuple[str, float | None]]:
+        key = (user, self.log.last() if last is None else last)
+        if self._labels is None or self._labels[0] != key:
+            frame = self.log.current(user, key[1])
+            scores = [None if s != s else s for s in frame["score"].tolist()]
+            found = dict(zip(frame["id"].tolist(), zip(frame["label"].tolist(), scores, strict=True), strict=True))
+            self._labels = (key, found)
+        return self._labels[1]
+
+    def values(self, name: str) -> np.ndarray | Text:
+        """(n,) values of a column or an expression of the query language, as numbers or :class:`Text`."""
+        return query.values(name, self.scope())
+
+    def labels(self, rows: Sequence[int] | np.ndarray) -> list[str]:
+        """What this user called each of these rows, '' where nothing."""
+        marks = self._marks_of(self.user, None)
+        if not marks:
+            return [""] * len(rows)
+        return [marks.get(i, ("", None))[0] for i in self.survey.ids_of(rows)]
+
+    def ranked_rows(
+        self,
+        offset: int = 0,
+        limit: int = 50,
+        scorer: str | None = None,
+        space: str | None = None,
+        within_selection: bool = True,
+        sort: str = "rank",
+        descending: bool = False,
+    ) -> np.ndarray:
+        """(m,) int64 rows in places offset…offset+limit-1; ``sort`` is ``rank``, ``order`` (that in which the
+        selection was made), ``row``, or a column or expression, missing values last."""
+        if offset < 0 or limit < 0:
+            raise ValueError(f"offset and limit are 0 or more, not {offset} and {limit}")
+        space, scorer = self._scored(space, scorer)
+        within = within_selection and self.selection.active
+        rows = self.selection.rows if within else None
+        if sort == "order" and within and self.selection.ordered:
+            order = self.selection.order[::-1] if descending else self.selection.order
+            return order[offset : offset + limit]
+        keys = None
+        if sort == "rank" and descending and scorer:
+            places = self.survey.rank(space, scorer)
+            keys = ranking.sort_keys(np.where(places > 0, places.astype(np.float64), np.nan), rows, True)
+        elif sort in ("row", "order") or (sort == "rank" and descending):
+            count = len(self.survey) if rows is None else len(rows)
+            keys = -np.arange(count) if descending else np.arange(count)
+        elif sort != "rank":
+            keys = ranking.sort_keys(self.values(sort), rows, descending)
+        return np.asarray(ranking.page(self.survey, space, scorer, rows, keys, offset, limit))
+
+    def _scored(self, space: str | None, scorer: str | None) -> tuple[str, str]:
+        space = self.space if space is None else space
+        if space and space not in self.survey.spaces:
+            raise UnknownName("space", space, self.survey.spaces)
+        known = self.survey.scores(space) if space else []
+        if scorer is None:
+            scorer = self.scorer if self.scorer in known else (known[0] if known else "")
+        elif scorer not in known:
+            raise UnknownName("score", scorer, known, f"(in the space {space})")
+        return space, scorer
+
+    def ranking(
+        self,
+        scorer: str | None = None,
+        space: str | None = None,
+        within_selection: bool = True,
+        offset: int = 0,
+        limit: int = 50,
+        sort: str = "rank",
+        descending: bool = False,
+    ) -> pd.DataFrame:
+        """One page of the ranking: ``rank``, ``id``, ``score``, ``percentile``, ``mark``; the index is the row.
+
+        Where the survey has no score, rows stand in their order and the first columns are empty.
+        """
+        rows = self.ranked_rows(offset, limit, scorer, space, within_selection, sort, descending)
+        return self.ranking_of(rows, scorer, space)
+
+    def ranking_of(
+        self, rows: Sequence[int] | np.ndarray, scorer: str | None = None, space: str | None = None
+    ) -> pd.DataFrame:
+        """The same columns for rows that are given."""
+        import pandas as pd
+
+        rows = np.asarray(rows, dtype=np.int64)
+        space, scorer = self._scored(space, scorer)
+        nothing = np.full(len(rows), np.nan)
+        places = self.survey.rank(space, scorer)[rows] if scorer else np.zeros(len(rows), np.int64)
+        table = {
+            "rank": pd.arrays.IntegerArray(places.astype(np.int64), places == 0),
+            "id": self.survey.ids_of(rows),
+            "score": self.survey.score(space, scorer)[rows] if scorer else nothing,
+            "percentile": self.survey.percentile(space, scorer)[rows] if scorer else nothing,
+            "mark": self.labels(rows),
+        }
+        return pd.DataFrame(table, index=pd.Index(rows, name="row"))
+
+    def count_ranked(self, within_selection: bool = True) -> int:
+        """How many rows the ranking has over all its pages."""
+        return len(self.selection) if within_selection and self.selection.active else len(self.survey)
+
+    def counts(self, column: str, bins: int = 12, categories: int = 20) -> pd.DataFrame:
+        """Legend of a column or expression: ``value``, ``lo``, ``hi``, and rows ``selected`` and in ``all``."""
+        found = legend.bins_of((str(self.survey.path), column), self.values(column), bins, categories)
+        return legend.counted(found, self.selection.mask)
+
+    # -- similar --------------------
+
+    def find_similar(
+        self,
+        ids: str | int | Iterable[str | int],
+        minus: str | int | Iterable[str | int] = (),
+        k: int = 50,
+        space: str | None = None,
+        within_selection: bool = False,
+    ) -> pd.DataFrame:
+        """The examples and the ``k`` rows most like them, less ``minus``: ``id``, ``distance``, ``example`` by row.
+
+        It changes nothing and may run in another thread; :meth:`similar_to` also selects.
+        """
+        space, _ = self._scored(space, None)
+        if not space:
+            raise UnknownName("space", "", [], "Run survey.prepare() first")
+        mask = self.selection.mask if within_selection and self.selection.active else None
+        return similar.find(self.survey, space, self._rows_of(ids), self._rows_of(minus), k, mask)
+
+    def similar_to(
+        self,
+        ids: str | int | Iterable[str | int],
+        minus: str | int | Iterable[str | int] = (),
+        k: int = 50,
+        space: str | None = None,
+    ) -> pd.DataFrame:
+        """Select the examples and the ``k`` rows most like them (see :meth:`find_similar`), the examples first."""
+        found = self.find_similar(ids, minus, k, space)
+        self.select_found(found, space or self.space, self.survey.ids_of(self._rows_of(minus)))
+        return found
+
+    def select_found(self, found: pd.DataFrame, space: str, minus: Sequence[str] = ()) -> Selection:
+        """Select what :meth:`find_similar` found, in its order, and look at the first example."""
+        examples = found.loc[found["example"], "id"].tolist()
+        less = f" less {', '.join(minus)}" if len(minus) else ""
+        with self.together():
+            chosen = self.select(found["id"].tolist(), note=f"similar to {', '.join(examples)}{less} in {space}")
+            self.focus = int(found.index[0])
+        return chosen
+
+    def _rows_of(self, ids: str | int | Iterable[str | int]) -> np.ndarray:
+        items = [ids] if isinstance(ids, str | int | np.integer) else list(ids)
+        if all(isinstance(i, str) for i in items) and len(items) > 1:
+            return self.survey.rows_of(items)
+        return np.array([self.row_of(i) for i in items], dtype=np.int64)
+
+    # -- marks --------------------
+
+    @property
+    def marks(self) -> pd.DataFrame:
+        """Every mark that stands, of every user, oldest first."""
+        return self.log.current()
+
+    def mark(
+        self,
+        ids: str | int | Iterable[str | int],
+        label: str | None = None,
+        score: float | None = None,
+        note: str | None = None,
+    ) -> None:
+        """Call rows something, with a score from 0 to 5 and a note; what is None stays as it was. ``''`` erases."""
+        if label is None and score is None and note is None:
+            raise ValueError("a mark needs a label, a score from 0 to 5, or a note")
+        rows = self._rows_of(ids)
+        names = [str(i) for i in self.survey.object_ids[rows]]
+        self.marked = self.log.add(self.user, self.survey.ids_of(rows), names, label, score, note)
+
+    def unmark(self, ids: str | int | Iterable[str | int]) -> None:
+        """Take this user's marks of these rows away; the log keeps them."""
+        rows = self._rows_of(ids)
+        names = [str(i) for i in self.survey.object_ids[rows]]
+        self.marked = self.log.remove(self.user, self.survey.ids_of(rows), names)
+
+    def undo_mark(self) -> list[str]:
+        """Take this user's last marking back; the ids that it touched."""
+        touched = self.log.undo(self.user)
+        self.marked = self.log.last()
+        return touched
+
+    # -- the survey goes on --------------------
+
+    def refresh(self) -> bool:
+        """See what others did meanwhile: new versions of the survey, new marks. True if there was anything."""
+        self.survey.refresh()
+        marked, changed = self.log.last(), self.survey.version != self.version
+        with self.together():
+            if changed:
+                if self.space not in self.survey.spaces:
+                    self.space = self.survey.spaces[0] if self.survey.spaces else ""
+                self._follow("space")
+                if self.selection.total != len(self.survey):
+                    self.selection = recipe.replay(self, self.selection._recipe)
+                self.version = self.survey.version
+            changed |= marked != self.marked
+            self.marked = marked
+        return changed
+
+    # -- leaving, and coming back --------------------
+
+    def provenance(self) -> dict[str, Any]:
+        """Where the present selection comes from; see :mod:`explorer.session.provenance`."""
+        return provenance.of_session(self)
+
+    def to_table(self, everything: bool = False) -> pd.DataFrame:
+        """What :meth:`export` writes: ids, catalogue, every rank, score and percentile, this user's marks."""
+        return table_of(self, everything)
+
+    def export(self, path: str | Path, overwrite: bool = False, everything: bool = False) -> Path:
+        """Write the selected rows with their provenance, in the format that the ending of ``path`` says."""
+        told = self.provenance()
+        if everything:
+            told |= {"selected": len(self.survey), "recipe": [], "queries": []}
+        return export(self.to_table(everything), path, told, overwrite)
+
+    def state(self) -> dict[str, Any]:
+        """What :meth:`restore` needs to bring this exploration back, ready for JSON."""
+        return state_of(self)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Bring back what :meth:`state` gave, here or elsewhere; nothing changes where a part cannot be used."""
+        restore(self, state)

@@ -1,0 +1,50 @@
+"""An exploration as a small dictionary that JSON can carry: to come back to it, or to hand it on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from explorer.session import recipe
+
+if TYPE_CHECKING:
+    from explorer.session.session import Session
+
+FORMAT = 1
+_NAMES = ("space", "layout", "scorer", "color_by", "stretch")
+
+
+def state_of(session: Session) -> dict[str, Any]:
+    """Names of what is shown, the id in focus, and the recipe of the selection."""
+    survey = session.survey
+    return {
+        "format": FORMAT,
+        "survey": survey.name,
+        "survey_version": survey.version,
+        **{name: getattr(session, name) for name in _NAMES},
+        "focus": survey.ids_of([session.focus])[0] if session.focus >= 0 else None,
+        "selection": session.selection.recipe,
+    }
+
+
+def restore(session: Session, state: dict[str, Any]) -> None:
+    """Bring back what :func:`state_of` gave; nothing changes where a part of it cannot be used."""
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise ValueError("this is no saved exploration of this version: save it again with session.state()")
+    if state.get("survey") != session.survey.name:
+        raise ValueError(f"this exploration is of the survey {state.get('survey')!r}, not of {session.survey.name!r}")
+    focus = state.get("focus")
+    if focus is not None and not isinstance(focus, str):
+        raise ValueError(f"the focus of a saved exploration is an id or null, not {focus!r}")
+    before = {name: getattr(session, name) for name in (*_NAMES, "focus")}
+    with session.together():
+        try:
+            for name in _NAMES:
+                if name in state:
+                    setattr(session, name, state[name])
+            session.focus_on(focus)
+            chosen = recipe.replay(session, recipe.checked(state.get("selection", [])))
+        except Exception:
+            for name, value in before.items():
+                setattr(session, name, value)
+            raise
+        session.select(chosen)
