@@ -41,6 +41,7 @@ class Labels:
     def columns(self) -> dict[str, pa.DataType]:
         """Columns that label a row; the link itself is left out where it repeats a file's name."""
         drop = {name for name in self.links if name.lower() in _FILE_NAMES}
+        drop |= {name for name in self.table.column_names if name in ("id", "object_id")}
         return {n: t for n, t in zip(self.table.schema.names, self.table.schema.types, strict=True) if n not in drop}
 
     def row_of(self, path: Path, row: int | None, names: Sequence[str]) -> int | None:

@@ -98,7 +98,7 @@ def _plan_source(plan: Plan, source: Path, only: str | None, prefix: str) -> Non
     chosen = _choose(files, only)
     scans = {name: (reader, _scan(reader, source, mine)) for name, (reader, mine) in chosen.items() if name != "table"}
     companions = {path for _, scan in scans.values() for path in scan.companions}
-    parts = [Part(reader, item, scan) for reader, scan in scans.values() for item in scan.items]
+    parts = [Part(r, item, scan) for name, (r, scan) in scans.items() if name != "embeddings" for item in scan.items]
     tables = [path for path in chosen.get("table", (None, []))[1] if path not in companions]
     if parts:
         _label(plan, tables, sorted({part.item.path for part in parts}), root, prefix)
@@ -108,6 +108,9 @@ def _plan_source(plan: Plan, source: Path, only: str | None, prefix: str) -> Non
         scans["table"] = (reader, scan)
         parts = [Part(reader, item, scan) for item in scan.items]
         plan.aside += [Aside(prefix + file, note, "") for file, note in scan.memo.get("notes", [])]
+    elif "embeddings" in scans:  # nothing else to join them to
+        reader, scan = scans["embeddings"]
+        parts = [Part(reader, item, scan) for item in scan.items]
     for name, (_, scan) in scans.items():
         _merge(plan, scan, prefix)
         if scan.items:
@@ -191,7 +194,8 @@ def _pair(parts: Sequence[Part], labels: Sequence[Labels]) -> list[Unit]:
         for path, part in single.items():
             by_stem.setdefault(stem(path), []).append(part)
         groups = [group for group in by_stem.values() if len(group) > 1]
-    units, taken = [], set()
+    units: list[Unit] = []
+    taken: set[Path] = set()
     for group in groups:
         kinds = [part.reader.modalities for part in group]
         apart = len(set(kinds)) == len(kinds) and not any(part.item.path in taken for part in group)

@@ -20,6 +20,9 @@ ID_NAMES = (
     "source_id", "sourceid", "iauname", "name", "sdss_name", "2cxo", "designation",
 )  # fmt: skip
 _EXACT = 2**53
+_PLACE = r"(?:(?:target|plug|mean|photra)_)?{0}(?:j2000|_?icrs|_?deg|_j2000| \[?deg\]?)?"
+_RA = re.compile("_?" + _PLACE.format("ra") + "|alpha_?j2000|right_ascension", re.IGNORECASE)
+_DEC = re.compile("_?" + _PLACE.format("(?:dec|de)") + "|delta_?j2000|declination", re.IGNORECASE)
 _ZERO_LED = r"^[-+]?0[0-9]"
 
 
@@ -32,8 +35,26 @@ def load_table(path: Path) -> tuple[pa.Table, list[str]]:
     """``(table, notes)`` of a CSV, TSV, ECSV, FITS, VOTable or Parquet file.
 
     Columns are bool, int64, float64 or string; cells that are empty, masked or NaN are null. Columns of vectors
-    are left out, columns that mix numbers and text become text: the notes say so.
+    are left out, columns that mix numbers and text become text: the notes say so. A position in degrees is
+    called ``ra`` and ``dec``, whatever its case or epoch (``RAJ2000``, ``RA [deg]``, ``TARGET_RA``).
     """
+    table, notes = _load(path)
+    return table.rename_columns(_with_place(table.schema)), notes
+
+
+def _with_place(schema: pa.Schema) -> list[str]:
+    """Column names with the position's called ``ra`` and ``dec``."""
+    names = list(schema.names)
+    for ours, pattern in (("ra", _RA), ("dec", _DEC)):
+        if ours in names:
+            continue
+        fit = [k for k, f in enumerate(schema) if f.type == pa.float64() and pattern.fullmatch(f.name)]
+        if fit:
+            names[fit[0]] = ours
+    return names
+
+
+def _load(path: Path) -> tuple[pa.Table, list[str]]:
     suffix = suffix_of(path)
     try:
         if suffix in (".csv", ".tsv"):

@@ -100,7 +100,10 @@ def ingest(
         from explorer.survey.embeddings import join as join_space
 
         if space not in survey.spaces:
-            join_space(survey, path, space)
+            try:
+                join_space(survey, path, space)
+            except ReadError as error:
+                report.aside.append(Aside(path.name, error.reason, error.fix))
     report.rows, report.seconds = len(survey), time.perf_counter() - began
     return report
 
@@ -231,7 +234,7 @@ class _Join:
         at = int(record.source.rpartition("#")[2]) if unit.parts[0].item.rows is not None else None
         for labels, names in zip(self._labels, self._names, strict=True):
             for part in unit.parts:
-                row = labels.row_of(part.item.path, at, (record.object_id, record.id))
+                row = labels.row_of(part.item.path, at, (object_id, row_id, record.object_id, record.id))
                 if row is None:
                     continue
                 values |= {names[name]: value for name, value in labels.values(row).items()}
@@ -269,16 +272,17 @@ class _Sky:
             return
         table = dataset.to_table(columns=["object_id", "ra", "dec"])
         for name, ra, dec in zip(*(table[c].to_pylist() for c in ("object_id", "ra", "dec")), strict=True):
-            if ra is not None and dec is not None and self._find(ra, dec) is None:
+            if _place(ra, dec) is not None and self._find(ra, dec) is None:
                 self._add(ra, dec, name)
 
     def named(self, record: Record) -> Record:
         """The record with an ``object_id``: its own, else that of its place, else its id."""
         if record.object_id:
             return record
-        ra, dec = record.values.get("ra"), record.values.get("dec")
-        if not _is_place(ra, dec):
+        place = _place(record.values.get("ra"), record.values.get("dec"))
+        if place is None:
             return replace(record, object_id=record.id)
+        ra, dec = place
         name = self._find(ra, dec)
         if name is None:
             name = position_name(ra, dec)
@@ -305,6 +309,7 @@ class _Sky:
         return None
 
 
-def _is_place(ra: Any, dec: Any) -> bool:
-    numbers = isinstance(ra, (int, float)) and isinstance(dec, (int, float))
-    return numbers and bool(np.isfinite(ra) and np.isfinite(dec) and abs(dec) <= 90)
+def _place(ra: Any, dec: Any) -> tuple[float, float] | None:
+    if not (isinstance(ra, (int, float)) and isinstance(dec, (int, float))):
+        return None
+    return (float(ra), float(dec)) if np.isfinite(ra) and np.isfinite(dec) and abs(dec) <= 90 else None

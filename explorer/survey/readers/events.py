@@ -77,7 +77,7 @@ def _events_at(found: Outline) -> int | None:
     fit = [k for k, h in enumerate(found.hdus) if h.is_table and h.has("time") and not h.has("start", "stop")]
     named = [k for k in fit if found.hdus[k].name.upper() == "EVENTS"]
     likely = [k for k in fit if any(found.hdus[k].has(c) for c in ("pi", "pha", "energy", "event", "ccd_id"))]
-    return (named or likely or [None])[0]
+    return next(iter(named or likely), None)
 
 
 def _gti_at(found: Outline) -> int | None:

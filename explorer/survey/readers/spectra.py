@@ -37,8 +37,9 @@ class PlainSpectra(FileReader):
         return 0.5 if first is not None and _is_line(first) else 0.0
 
     def look(self, path: Path, source: str, scan: Scan) -> None:
-        stack = _stack_of(outline(path))
-        rows = outline(path).hdus[stack["flux"]].shape[0] if stack else 1
+        found = outline(path)
+        stack = _stack_of(found)
+        rows = found.hdus[stack["flux"]].shape[0] if found and stack else 1
         scan.items.append(Item(source, path, range(rows) if rows > 1 else None))
         scan.columns.update({"ra": pa.float64(), "dec": pa.float64(), "z": pa.float64(), "object": pa.string()})
         scan.modalities["spectrum"] = {"wavelength": "Angstrom"}

@@ -32,6 +32,8 @@ class TableReader(FileReader):
         table, notes = load_table(path)
         scan.memo.setdefault("notes", []).extend((source, note) for note in notes)
         for name, kind in zip(table.schema.names, table.schema.types, strict=True):
+            if name in ("id", "object_id"):
+                continue
             scan.columns[name] = widen(scan.columns.get(name), kind)
         for start in range(0, table.num_rows, _CHUNK):
             scan.items.append(Item(source, path, range(start, min(start + _CHUNK, table.num_rows))))
@@ -50,9 +52,11 @@ class TableReader(FileReader):
         for row, values in zip(rows, table.slice(rows.start, len(rows)).to_pylist(), strict=True):
             told = values.get(named) if named else None
             name = str(told) if told is not None else f"{stem(item.path)}-{row}"
-            for key in text:
+            object_id = values.pop("object_id", None)
+            values.pop("id", None)
+            for key in text & values.keys():
                 values[key] = None if values[key] is None else str(values[key])
-            yield Record(name, name, values, source=f"{item.source}#{row}")
+            yield Record(name, name if object_id is None else str(object_id), values, source=f"{item.source}#{row}")
 
 
 def widen(a: pa.DataType | None, b: pa.DataType) -> pa.DataType:
