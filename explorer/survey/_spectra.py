@@ -98,3 +98,16 @@ def position_name(ra: float, dec: float) -> str:
     arcmin, ts = divmod(rest_d, 600)
     sign = "-" if dec < 0 else "+"
     return f"J{hours:02d}{minutes:02d}{cs / 100:05.2f}{sign}{degrees:02d}{arcmin:02d}{ts / 10:04.1f}"
+
+
+RENAMED = {"redshift": "z", "Z": "z", "ZERR": "z_err", "Z_ERR": "z_err", "ZWARN": "zwarning", "ZWARNING": "zwarning"}
+"""Names of redshift columns in tables of others → ours."""
+WARNING = ("ZWARN", "ZWARNING")
+
+
+def zwarning(name: str, value: Any) -> Any:
+    """The value of a column, where a boolean warning as the Multimodal Universe has it becomes 0 or 1.
+
+    There True means that the redshift is good (traps D1); elsewhere, and here, a warning that is set is a problem.
+    """
+    return (0 if value else 1) if name in WARNING and isinstance(value, bool) else value

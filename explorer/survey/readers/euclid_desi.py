@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from explorer.survey._reading import Aside, FileReader, Item, Scan, stem
-from explorer.survey._spectra import FLUX_UNIT, ivar_of, make_spectrum
+from explorer.survey._reading import Aside, FileReader, Item, Scan, plain, stem
+from explorer.survey._spectra import FLUX_UNIT, RENAMED, WARNING, ivar_of, make_spectrum, zwarning
 from explorer.survey._tables import tidy_array
 from explorer.survey.readers.table import widen
 from explorer.survey.records import Image, ReadError, Record
@@ -39,7 +39,8 @@ class EuclidDesi(FileReader):
         schema = _schema(path, path.stat().st_mtime_ns)
         if schema is None:
             return 0.0
-        return 0.95 if _bands_in(schema) or _spectrum_in(schema) or _picture_in(schema) else 0.0
+        found = _bands_in(schema) or _spectrum_in(schema) or _picture_in(schema) or _planes_in(schema)
+        return 0.95 if found else 0.0
 
     def look(self, path: Path, source: str, scan: Scan) -> None:
         import pyarrow.parquet as pq
@@ -49,6 +50,8 @@ class EuclidDesi(FileReader):
             scan.columns[name] = widen(scan.columns.get(name), kind)
         if bands := _bands_in(schema):
             scan.modalities["image"] = {"bands": list(bands), "pixel_scale": 0.1, "unit": "ADU"}
+        elif planes := _planes_in(schema):
+            scan.modalities["image"] = _planes_meta(path, planes)
         elif _picture_in(schema):
             scan.modalities["image"] = {"bands": ["red", "green", "blue"], "unit": "display"}
         if _spectrum_in(schema):
@@ -120,6 +123,26 @@ def _picture_in(schema: pa.Schema) -> str:
     return ""
 
 
+def _planes_in(schema: pa.Schema) -> str:
+    """Name of the pixels inside an ``image`` column of the Multimodal Universe: bands as lists in a struct."""
+    kind = schema.field("image").type if "image" in schema.names else pa.null()
+    if not pa.types.is_struct(kind) or kind.get_field_index("band") < 0:
+        return ""
+    return next((name for name in ("flux", "array") if kind.get_field_index(name) >= 0), "")
+
+
+def _planes_meta(path: Path, planes: str) -> dict[str, Any]:
+    cells = next(_cells(path, range(1)), None)
+    cell = None if cells is None else cells["image"]
+    if cell is None or not cell.is_valid:
+        return {"bands": []}
+    told = cell.as_py()
+    meta: dict[str, Any] = {"bands": [str(band) for band in told["band"]]}
+    if told.get("scale"):
+        meta["pixel_scale"] = float(np.ravel(told["scale"])[0])
+    return meta
+
+
 def _spectrum_in(schema: pa.Schema) -> bool:
     if "spectrum" not in schema.names or not pa.types.is_struct(schema.field("spectrum").type):
         return False
@@ -141,10 +164,10 @@ def _scalars(schema: pa.Schema) -> dict[str, pa.DataType]:
         elif field.name in ("targetid", "object_id", "id"):
             out[field.name] = pa.string()
         else:
-            out["z" if field.name == "redshift" else field.name] = tidy_array(pa.array([], kind), field.name).type
+            out[field.name] = tidy_array(pa.array([], kind), field.name).type
     out.pop("object_id", None)
     out.pop("id", None)
-    return out
+    return {RENAMED.get(name, name): pa.int64() if name in WARNING else kind for name, kind in out.items()}
 
 
 def _values(cells: dict[str, Any], scalars: dict[str, pa.DataType]) -> dict[str, Any]:
@@ -152,14 +175,12 @@ def _values(cells: dict[str, Any], scalars: dict[str, pa.DataType]) -> dict[str,
     sed = flat.pop("sed_data", None)
     if sed is not None and sed.is_valid:
         flat |= dict(sed.items())
-    if "redshift" in flat:
-        flat["z"] = flat.pop("redshift")
-    out = {}
-    for name, kind in scalars.items():
-        value = flat[name].as_py() if name in flat else None
-        if isinstance(value, float) and value != value:
-            value = None
-        out[name] = None if value is None else (str(value) if kind == pa.string() else value)
+    out: dict[str, Any] = {}
+    for theirs, cell in flat.items():
+        name = RENAMED.get(theirs, theirs)
+        if name in scalars:
+            value = zwarning(theirs, plain(cell.as_py()))
+            out[name] = str(value) if value is not None and scalars[name] == pa.string() else value
     return out
 
 
@@ -205,10 +226,21 @@ def _image(source: str, cells: dict[str, Any]) -> Image | bytes | None:
     for name in ("RGB_image", "image"):
         cell = cells.get(name)
         if cell is not None and cell.is_valid:
+            if isinstance(cell, pa.StructScalar) and "band" in cell:
+                return _of_planes(source, cell)
             data = cell["bytes"].as_py() if isinstance(cell, pa.StructScalar) else cell.as_py()
             if isinstance(data, bytes) and data:
                 return data
     return None
+
+
+def _of_planes(source: str, cell: Any) -> Image | None:
+    told = cell["flux"] if "flux" in cell else cell["array"]
+    planes = [_plane(source, plane, "image") for plane in told]
+    if not planes or any(p is None or p.shape != planes[0].shape for p in planes if planes[0] is not None):
+        raise ReadError(source, "the planes of its image are missing or differ in shape", "Resample them to one grid.")
+    pixels = np.stack([plane for plane in planes if plane is not None])
+    return Image(pixels) if np.isfinite(pixels).any() else None
 
 
 def _spectrum(source: str, cells: dict[str, Any]) -> Any:

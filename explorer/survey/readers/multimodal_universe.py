@@ -16,13 +16,12 @@ import numpy as np
 import pyarrow as pa
 
 from explorer.survey._reading import Aside, FileReader, Item, Scan, native, plain, stem
-from explorer.survey._spectra import FLUX_UNIT, make_spectrum
+from explorer.survey._spectra import FLUX_UNIT, RENAMED, WARNING, make_spectrum, zwarning
 from explorer.survey._tables import ID_NAMES
 from explorer.survey.readers.table import widen
 from explorer.survey.records import Image, ReadError, Record
 
 _CHUNK = 256
-_RENAMED = {"Z": "z", "ZERR": "z_err", "Z_ERR": "z_err", "ZWARN": "zwarning", "ZWARNING": "zwarning"}
 _OWN = ("spectrum_", "image_", "object_mask", "catalog", "bit_mask", "lambda", "wavelength")
 _FLUX, _IMAGE = ("spectrum_flux", "flux"), ("image_array", "image")
 
@@ -46,7 +45,7 @@ class MultimodalUniverse(FileReader):
         with _open(path) as file:
             rows = len(file["object_id"])
             for name, dataset in _catalogue(file).items():
-                ours = _RENAMED.get(name, name)
+                ours = RENAMED.get(name, name)
                 scan.columns[ours] = widen(scan.columns.get(ours), _kind(name, dataset))
             if (flux := _has(file, _FLUX)) and file[flux].ndim == 2:
                 scan.modalities["spectrum"] = {"flux_unit": FLUX_UNIT, "wavelength": "vacuum Angstrom"}
@@ -71,7 +70,7 @@ class MultimodalUniverse(FileReader):
         for k, row in enumerate(rows):
             source = f"{item.source}#{row}"
             name = ids[k] or f"{stem(item.path)}-{row}"
-            values = {_RENAMED.get(n, n): _cell(n, column[k]) for n, column in table.items()}
+            values = {RENAMED.get(n, n): _cell(n, column[k]) for n, column in table.items()}
             try:
                 spectrum = _spectrum(source, {n: a[k] for n, a in parts.items()})
                 image = None if images is None else _image(source, images[k])
@@ -109,15 +108,13 @@ def _catalogue(file: Any) -> dict[str, Any]:
 def _kind(name: str, dataset: Any) -> pa.DataType:
     if dataset.dtype.kind in "SO" or name.lower() in ID_NAMES:
         return pa.string()
-    if name in ("ZWARN", "ZWARNING"):
+    if name in WARNING:
         return pa.int64()
     return {"b": pa.bool_(), "f": pa.float64()}.get(dataset.dtype.kind, pa.int64())
 
 
 def _cell(name: str, value: Any) -> Any:
-    cell = plain(value)
-    if name in ("ZWARN", "ZWARNING") and isinstance(cell, bool):
-        return 0 if cell else 1
+    cell = zwarning(name, plain(value))
     return str(cell) if cell is not None and name.lower() in ID_NAMES else cell
 
 
