@@ -105,9 +105,7 @@ def variables(mode: str) -> str:
     return " ".join(f"--ax-{name}: {value};" for name, value in TOKENS[mode].items())
 
 
-ROOT_CSS = "\n".join(
-    f":host(.ax-{mode}), .ax-{mode} {{ {variables(mode)} color-scheme: {mode}; }}" for mode in MODES
-)
+ROOT_CSS = "\n".join(f":host(.ax-{mode}), .ax-{mode} {{ {variables(mode)} color-scheme: {mode}; }}" for mode in MODES)
 ROOT_CSS += f"""
 :host(.ax-root), .ax-root {{
   --ax-font: {FONT};
@@ -142,14 +140,17 @@ select.bk-input option { background: var(--ax-panel); color: var(--ax-text); }
 .bk-input:hover { border-color: var(--ax-strong-line); }
 .bk-input:focus { border-color: var(--ax-focus); outline: 2px solid var(--ax-focus-soft); box-shadow: none; }
 .bk-input::placeholder { color: var(--ax-faint); }
-.bk-btn, .bk-btn-default {
+:host .bk-btn.bk-btn-default, :host(.solid) .bk-btn.bk-btn-default, :host .bk-btn-group .bk-btn.bk-btn-default {
   background: var(--ax-raised); color: var(--ax-text); border: 1px solid var(--ax-line); border-radius: 6px;
   font: 12.5px/1 var(--ax-font); height: 28px; min-height: 0; padding: 0 10px; box-shadow: none;
 }
-.bk-btn:hover { border-color: var(--ax-strong-line); background: var(--ax-raised); color: var(--ax-text); }
+:host .bk-btn.bk-btn-default:hover, :host(.solid) .bk-btn.bk-btn-default:hover {
+  border-color: var(--ax-strong-line); background: var(--ax-raised); color: var(--ax-text);
+}
 .bk-btn:focus-visible { outline: 2px solid var(--ax-focus); outline-offset: 1px; }
 .bk-btn[disabled] { opacity: .45; }
-.bk-btn.bk-active, .bk-btn-group .bk-btn.bk-active {
+:host .bk-btn.bk-btn-default.bk-active, :host(.solid) .bk-btn.bk-btn-default.bk-active,
+:host(.solid) .bk-btn-group .bk-btn.bk-btn-default.bk-active {
   background: var(--ax-focus-soft); color: var(--ax-text); border-color: var(--ax-focus);
 }
 .bk-slider-title { color: var(--ax-muted); font-size: 11px; }
@@ -212,6 +213,10 @@ class Screen(param.Parameterized):
 
     theme = param.Selector(default="dark", objects=list(MODES), doc="dark or light")
     continuous = param.Selector(default="cividis", objects=list(SEQUENTIAL), doc="map of continuous values")
+    thumbnails = param.Selector(default="auto", objects=["auto", "on", "off"], doc="thumbnails on the map")
+    shown = param.Integer(default=-1, doc="rows inside the map's window, -1 before it is drawn")
+    help = param.Boolean(default=False, doc="whether the list of keys is shown")
+    notice = param.ClassSelector(default=None, class_=(str, Exception), doc="what the page has to tell, once")
 
 
 _SCREENS: weakref.WeakKeyDictionary[Any, Screen] = weakref.WeakKeyDictionary()

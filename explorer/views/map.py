@@ -1,0 +1,308 @@
+"""The map: every row of a layout, drawn by the point map, with selection, focus, hover and thumbnails on top.
+
+The picture is made in Python for the window that is on the screen and shipped as pixels, so its cost does not grow
+with the number of rows. The selection is the session's, never Bokeh's: a lasso arrives as a polygon and leaves as
+rows; the layers that show it are drawn from row positions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import panel as pn
+
+from explorer.session.maps import point_map
+from explorer.session.selection import Polygon
+from explorer.views import _map_frame as frames
+from explorer.views._board import Board
+from explorer.views._colour import Categories, Counts, Values, colouring
+from explorer.views._map_figure import MapFigure
+from explorer.views._map_legend import CSS as LEGEND_CSS
+from explorer.views._map_legend import legend, number
+from explorer.views._theme import BODY_CSS, empty, escape, failure, screen_of, skeleton, token
+from explorer.views._work import Work
+
+MODES = {"replace": "replace", "append": "add", "intersect": "intersect", "subtract": "subtract"}
+CLICKED = {(True, True): "subtract", (True, False): "add", (False, True): "intersect", (False, False): "replace"}
+NEAR = 14  # pixels on the screen within which a click or the pointer finds a row
+
+_OVER_CSS = """
+:host { position: absolute; inset: 0; pointer-events: none; overflow: hidden; z-index: 5; }
+.tip { position: absolute; display: flex; gap: 9px; align-items: center; padding: 6px 10px 6px 6px;
+  width: max-content; max-width: 250px; background: var(--ax-panel); border: 1px solid var(--ax-strong-line);
+  border-radius: 8px; box-shadow: var(--ax-shadow); }
+.tip img { width: 72px; height: 72px; border-radius: 5px; flex: none; background: var(--ax-sunken); }
+.tip .id { font-weight: 600; overflow-wrap: anywhere; }
+.tip > div { min-width: 0; padding-left: 4px; }
+.wait { position: absolute; inset: 0; }
+"""
+_STAGE_CSS = ":host { position: relative; min-height: 0; overflow: hidden; background: var(--ax-sunken); }"
+
+
+class MapView:
+    """The map of the session's space and layout."""
+
+    name = "map"
+    title = "Map"
+    place = "map"
+
+    def __init__(self, session: Any):
+        self.session, self.screen = session, screen_of(session)
+        self.work = Work(self._failed)
+        self.canvas = MapFigure(self._on_message)
+        self.canvas.paint(self.screen.theme)
+        self.over = pn.pane.HTML("", stylesheets=[BODY_CSS + _OVER_CSS], margin=0)
+        self.legend = Board(self._on_legend, LEGEND_CSS, height=52, margin=0)
+        self.points: Any = None
+        self.xy = np.empty((0, 2), np.float32)
+        self.colour: Any = Counts()
+        self.shape = (640, 640)
+        self.window = self.home = (0.0, 1.0, 0.0, 1.0)
+        self.spread = 0
+        watched = [
+            (session, self._on_layout, ["space", "layout", "version"]),
+            (session, self._on_selection, ["selection"]),
+            (session, self._on_colour, ["color_by", "scorer", "marked"]),
+            (session, self._on_focus, ["focus"]),
+            (self.screen, self._on_look, ["theme", "continuous"]),
+            (self.screen, self._draw_thumbnails, ["thumbnails"]),
+        ]
+        self._watching = [(o, o.param.watch(lambda *_, act=act: act(), names)) for o, act, names in watched]
+
+    @classmethod
+    def applies(cls, survey: Any) -> bool:
+        """Every survey: one without a layout is told how to make one."""
+        return True
+
+    def panel(self) -> pn.viewable.Viewable:
+        """The view: the figure, what floats over it, the legend."""
+        self.work.attach()
+        self.over.object = f'<div class="wait">{skeleton()}</div>'
+        stretch: dict[str, Any] = {"sizing_mode": "stretch_both", "margin": 0}
+        stage = pn.Column(self.canvas.pane_(), self.over, stylesheets=[_STAGE_CSS], **stretch)
+        if self.work.served:
+            pn.state.onload(self._on_layout)
+        else:
+            self._on_layout()
+        return pn.Column(stage, self.legend, **stretch)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.work.close()
+        for owner, watcher in self._watching:
+            owner.param.unwatch(watcher)
+        self._watching = []
+
+    # -- from the session --------------------
+
+    def _on_layout(self) -> None:
+        """Another space or layout, or a survey that grew: every position may be new."""
+        session, survey = self.session, self.session.survey
+        space, layout = session.space, session.layout
+        if space not in survey.spaces or layout not in survey.layouts(space):
+            self.points = None
+            self.over.object = empty("No map yet", "Run explorer prepare on this survey: it lays out its spaces")
+            return
+
+        def job() -> tuple[Any, np.ndarray, Any]:
+            return point_map(survey, space, layout), survey.layout(space, layout), colouring(session)
+
+        def done(made: tuple[Any, np.ndarray, Any]) -> None:
+            moved = made[0] is not self.points
+            self.points, self.xy, self.colour = made
+            if moved:
+                self._go_home()
+            self.over.object = ""
+            self._draw()
+            self._on_focus()
+
+        self.work.run("layout", job, done)
+
+    def _on_selection(self) -> None:
+        mask = self._mask()
+        self._draw_legend(mask)
+        if self.points is None:
+            return
+        points, window, shape, mode, spread = self.points, self.window, self.shape, self.screen.theme, self.spread
+
+        def job() -> np.ndarray | None:
+            return None if mask is None else frames.render_selection(points, window, shape, mask, mode, spread)
+
+        def done(picture: np.ndarray | None) -> None:
+            self.canvas.dim(mask is not None)
+            self.canvas.show("chosen", picture, window)
+            self.canvas.push()
+            self._draw_thumbnails()
+
+        self.work.run("selection", job, done)
+
+    def _on_colour(self) -> None:
+        def done(colour: Any) -> None:
+            self.colour = colour
+            self._draw()
+
+        if self.points is not None:
+            self.work.run("colour", lambda: colouring(self.session), done)
+
+    def _on_look(self) -> None:
+        self.work.deliver(lambda: self.canvas.paint(self.screen.theme))
+        self._draw()
+
+    def _on_focus(self) -> None:
+        row = self.session.focus
+        at = self.xy[row] if self.points is not None and 0 <= row < len(self.xy) else None
+
+        def act() -> None:
+            self.canvas.mark(self.canvas.focused, at)
+            self.canvas.push()
+
+        self.work.deliver(act)
+
+    def _mask(self) -> np.ndarray | None:
+        selection = self.session.selection
+        return selection.mask if selection.active else None
+
+    # -- drawing --------------------
+
+    def _go_home(self) -> None:
+        self.window = self.home = frames.full_window(self.xy, self.shape)
+        self.work.deliver(lambda window=self.home: self.canvas.move_to(window, home=True))  # type: ignore[misc]
+
+    def _draw(self) -> None:
+        """Draw the window anew, with selection, legend and thumbnails."""
+        if self.points is None:
+            return
+        points, window, shape, colour, mask = self.points, self.window, self.shape, self.colour, self._mask()
+        look = (self.screen.theme, self.screen.continuous)
+
+        def done(frame: frames.Frame) -> None:
+            self.spread = frame.spread
+            self.canvas.dim(mask is not None)
+            self.canvas.show("base", frame.base, window)
+            self.canvas.show("chosen", frame.chosen, window)
+            self.canvas.push()
+            self.screen.shown = frame.visible
+            self._draw_thumbnails()
+
+        self.work.run("selection", lambda: frames.render(points, window, shape, colour, mask, look), done)
+        self._draw_legend(mask)
+
+    def _draw_legend(self, mask: np.ndarray | None) -> None:
+        self.legend.markup = legend(self.colour, mask, (self.screen.theme, self.screen.continuous))
+
+    def _draw_thumbnails(self) -> None:
+        """Thumbnails where few rows are visible, or where asked for."""
+        survey, wanted = self.session.survey, self.screen.thumbnails
+        few = 0 < self.screen.shown <= frames.FEW
+        if self.points is None or "image" not in survey.modalities or wanted == "off" or (wanted == "auto" and not few):
+            self.work.deliver(lambda: self._lay_thumbnails(np.empty(0, np.int64), []))
+            return
+        points, xy, window, shape = self.points, self.xy, self.window, self.shape
+
+        def job() -> tuple[np.ndarray, list[bytes | None]]:
+            rows = frames.representatives(points, xy, window, shape)
+            return rows, survey.thumbnails(rows) if len(rows) else []
+
+        self.work.run("thumbnails", job, lambda made: self._lay_thumbnails(*made))
+
+    def _lay_thumbnails(self, rows: np.ndarray, pictures: list[bytes | None]) -> None:
+        if not len(rows) and not len(self.canvas.thumbs.data["url"]):
+            return
+        mode, selection = self.screen.theme, self.session.selection
+        there = [i for i, picture in enumerate(pictures) if picture is not None]
+        urls = [frames.data_url(pictures[i]) for i in there]
+        edges = [token(mode, "select" if int(rows[i]) in selection else "strong-line") for i in there]
+        self.canvas.show_thumbnails(self.xy[rows[there]], urls, edges)
+        self.canvas.push()
+
+    # -- from the page --------------------
+
+    def _failed(self, error: Exception) -> None:
+        self.screen.notice = error
+        if self.points is None:
+            self.over.object = failure(error, "The map cannot be drawn")
+
+    def _on_message(self, message: dict[str, Any]) -> None:
+        act = {"window": self._do_window, "region": self._do_region, "tap": self._do_tap, "hover": self._do_hover}
+        try:
+            act.get(message["kind"], self._do_leave)(message)
+        except Exception as error:  # what a person did on the page is answered on the page
+            self._failed(error)
+
+    def _do_window(self, m: dict[str, Any]) -> None:
+        window, shape = (m["x0"], m["x1"], m["y0"], m["y1"]), (int(m["height"]), int(m["width"]))
+        resized, at_home = shape != self.shape, self.window == self.home
+        if not resized and np.allclose(window, self.window, rtol=1e-9):
+            return
+        self.shape = shape
+        if self.points is None:
+            return
+        if resized and at_home:
+            self._go_home()
+        else:
+            self.window = window
+        self._draw()
+
+    def _do_region(self, m: dict[str, Any]) -> None:
+        vertices = np.stack([m["x"], m["y"]], axis=1).astype(np.float64)
+        polygon = Polygon(self.session.layout, self.session.space, vertices)
+        self.session.select(polygon, mode=MODES.get(m["mode"], m["mode"]))
+
+    def _do_tap(self, m: dict[str, Any]) -> None:
+        row = self._row_at(m["x"], m["y"])
+        if row >= 0:
+            self.session.focus_on(row)
+
+    def _do_hover(self, m: dict[str, Any]) -> None:
+        row = self._row_at(m["x"], m["y"])
+        if row < 0:
+            self._do_leave(m)
+            return
+        survey = self.session.survey
+        self.canvas.mark(self.canvas.pointed, self.xy[row])
+        at = (float(m["sx"]), float(m["sy"]))
+        self.over.object = hover_card(
+            survey.ids_of([row])[0], self._told(row), survey.thumbnails([row])[0], at, self.shape
+        )
+        self.canvas.push()
+
+    def _do_leave(self, m: dict[str, Any]) -> None:
+        if self.points is not None:
+            self.canvas.mark(self.canvas.pointed, None)
+            self.over.object = ""
+            self.canvas.push()
+
+    def _row_at(self, x: float, y: float) -> int:
+        """The row next to a position, -1 where none is near on the screen."""
+        if self.points is None or x is None or y is None:
+            return -1
+        row = int(self.points.nearest(x, y))
+        unit = (self.window[1] - self.window[0]) / self.shape[1]
+        return row if row >= 0 and np.hypot(*(self.xy[row] - (x, y))) <= NEAR * unit else -1
+
+    def _told(self, row: int) -> str:
+        """What colours a row, in words."""
+        if isinstance(self.colour, Values):
+            return f"{self.colour.name} {number(float(self.colour.values[row]))} {self.colour.unit}"
+        if isinstance(self.colour, Categories):
+            code = int(self.colour.codes[row])
+            return f"{self.colour.name}: {self.colour.labels[code] if code >= 0 else '–'}"
+        return ""
+
+    def _on_legend(self, data: dict[str, Any]) -> None:
+        if isinstance(self.colour, Categories):
+            rows = self.colour.slots == int(data["place"])
+            self.session.select(rows, mode=CLICKED[bool(data["shift"]), bool(data["ctrl"])])
+
+
+def hover_card(name: str, told: str, picture: bytes | None, at: tuple[float, float], shape: tuple[int, int]) -> str:
+    """HTML of the card beside the pointer at ``at`` (x, y) on a canvas ``(height, width)``; its text is escaped."""
+    x, y = at
+    across = f"right:{shape[1] - x + 14:.0f}px" if x > shape[1] - 280 else f"left:{x + 16:.0f}px"
+    down = f"bottom:{shape[0] - y + 10:.0f}px" if y > shape[0] - 120 else f"top:{y + 14:.0f}px"
+    image = f'<img alt="" src="{frames.data_url(picture)}">' if picture is not None else ""
+    value = f'<div class="ax-muted">{escape(told)}</div>' if told else ""
+    return (
+        f'<div class="tip" style="{across};{down}">{image}<div><div class="id">{escape(name)}</div>{value}</div></div>'
+    )
