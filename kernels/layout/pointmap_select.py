@@ -53,11 +53,14 @@ def ascending(rows: NDArray, total: int) -> NDArray:
 
 
 def _edges(polygon: NDArray) -> NDArray:
-    """(e, 4) float64 of (xa, ya, xb, yb) with ya < yb, horizontal ones left out: they cross nothing."""
+    """(e, 4) float64 of (xa, ya, xb, yb) with ya <= yb.
+
+    Horizontal ones cross nothing but stay: what lies between their ends is inside on one side of them only.
+    """
     after = np.roll(polygon, -1, axis=0)
     up = (polygon[:, 1] < after[:, 1])[:, None]
     edges = np.where(up, np.hstack([polygon, after]), np.hstack([after, polygon]))
-    return np.ascontiguousarray(edges[edges[:, 1] < edges[:, 3]])
+    return np.ascontiguousarray(edges)
 
 
 def _edges_of_strips(low: NDArray, high: NDArray, edges: NDArray) -> tuple[NDArray, NDArray]:
@@ -179,6 +182,8 @@ def _test_points(x, y, rows, a, b, odd, low, high, edges, mine, order, left, rig
 @njit
 def _span(e, low, high):
     """Interval of x that an edge covers in low <= y <= high, a little wide of the rounding."""
+    if e[1] == e[3]:
+        return min(e[0], e[2]), max(e[0], e[2])
     ya, yb = max(e[1], low), min(e[3], high)
     xa, xb = _crossing(e[0], e[1], e[2], e[3], ya), _crossing(e[0], e[1], e[2], e[3], yb)
     room = 1e-14 * (abs(e[0]) + abs(e[2]))

@@ -63,6 +63,18 @@ def test_self_crossing_polygons(cloud, vertices):
         np.testing.assert_array_equal(points.inside(polygon), even_odd(xy, polygon))
 
 
+@pytest.mark.parametrize("count", [300, 20_000])
+def test_edges_along_the_axes(count):
+    """Rectangles, combs and stairs: a horizontal edge parts inside from outside within one strip."""
+    rng = np.random.default_rng(count)
+    xy = rng.uniform(-1, 1, (count, 2)).astype(np.float32)
+    points = PointMap(xy)
+    for _ in range(40):
+        corners = np.repeat(rng.uniform(-1.1, 1.1, (rng.integers(2, 9), 2)), 2, axis=0)
+        stairs = np.stack([corners[:, 0], np.roll(corners[:, 1], 1)], axis=1)
+        np.testing.assert_array_equal(points.inside(stairs), even_odd(xy, stairs))
+
+
 def test_polygon_with_ten_thousand_vertices(cloud):
     xy, points = cloud
     rng = np.random.default_rng(5)
