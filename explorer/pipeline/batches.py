@@ -42,7 +42,7 @@ def _maker(survey: Survey, modality: str, size: int):  # type: ignore[no-untyped
 def image_batch(survey: Survey, rows: np.ndarray, size: int) -> Images:
     """Cutouts of ``rows``, all of which have one, as (n, bands, h, w); of unequal shapes, at ``size`` a side."""
     told = survey.modalities["image"]
-    cutouts = [image.pixels for image in survey.images(rows, at_most=2 * size) if isinstance(image, Image)]
+    cutouts = [image.pixels for image in survey.images(rows, at_most=size) if isinstance(image, Image)]
     bands = len(told.get("bands", ())) or max(len(p) for p in cutouts)
     alike = len({p.shape for p in cutouts}) == 1 and len(cutouts[0]) == bands and cutouts[0].dtype != np.uint8
     if not alike:

@@ -17,6 +17,7 @@ from explorer.survey.files import write_atomically
 from explorer.survey.store import Survey
 from explorer.survey.writer import Progress
 from kernels.embedding import ENCODERS
+from kernels.embedding.batches import Batch
 from kernels.scoring import SCORERS
 
 
@@ -148,10 +149,13 @@ def _embed(survey: Survey, step: Step, seed: int) -> None:
     encoder = kind(modality, random_state=seed)
     rng = np.random.default_rng(seed)
     sample = np.sort(rng.choice(rows, min(len(rows), encoder.fit_rows), replace=False))
-    encoder.fit(batches(survey, modality, sample))
+    blocks: Iterable[Batch] = batches(survey, modality, sample)
+    if len(sample) == len(rows):
+        blocks = list(blocks)
+    encoder.fit(blocks)
     vectors: np.ndarray | None = None
     done = 0
-    for batch in batches(survey, modality, rows):
+    for batch in blocks if isinstance(blocks, list) else batches(survey, modality, rows):
         block = encoder.encode(batch)
         if vectors is None:
             vectors = np.full((len(survey), block.shape[1]), np.nan, dtype=np.float32)
