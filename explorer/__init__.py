@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "2026.11.0"
-__all__ = ["Explorer", "Survey", "ingest", "open"]
+__all__ = ["Explorer", "Survey", "ingest", "open", "prepare"]
 
 if TYPE_CHECKING:
     from explorer.app import Explorer
+    from explorer.pipeline.prepare import prepare
     from explorer.survey.ingest import ingest
     from explorer.survey.locate import open
     from explorer.survey.store import Survey
@@ -23,6 +24,7 @@ _WHERE = {
     "Survey": "explorer.survey.store",
     "ingest": "explorer.survey.ingest",
     "open": "explorer.survey.locate",
+    "prepare": "explorer.pipeline.prepare",
 }
 
 

@@ -290,6 +290,12 @@ class Survey:
         }
         self._put(columns, told, "score")
 
+    def prepare(self, **options: Any) -> list[Any]:
+        """Embed, score and lay out this survey with progress shown: :func:`explorer.prepare` of it."""
+        import explorer
+
+        return explorer.prepare(self, **options)
+
     # -- inside --------------------
 
     @property
