@@ -43,7 +43,8 @@ class Columns:
 
     def highest(self, column: NDArray) -> int:
         """Largest code of a column, NaN left out; -1 where there is none."""
-        return int(self._once(column, "highest", lambda: np.array(np.fmax.reduce(column, initial=-1))))
+        top = self._once(column, "highest", lambda: np.array(np.fmax.reduce(column) if len(column) else -1))
+        return -1 if np.isnan(top) else max(int(top), -1)
 
     def _once(self, column: NDArray, form: str, make: Callable[[], NDArray]) -> NDArray:
         key = (id(column), form)

@@ -159,6 +159,17 @@ def test_categories_are_mixed_as_datashader_mixes_them(n):
                 assert np.abs(ours[shown].astype(int) - peer[shown].astype(int))[:, 3].max() <= 3
 
 
+@pytest.mark.parametrize("form", [np.uint8, np.int64, np.float32, bool])
+def test_codes_of_any_type(form):
+    codes = np.array([0, 1, 1, 0]).astype(form)
+    frame = PointMap([(0, 0), (1, 0), (1, 1), (0, 1)]).draw((0, 1, 0, 1), (1, 2), codes, "category", planes=True)
+    np.testing.assert_array_equal(frame, [[[2, 0]], [[0, 2]]])
+    if form is np.float32:
+        codes[0] = np.nan
+        frame = PointMap([(0, 0), (1, 0), (1, 1), (0, 1)]).draw((0, 1, 0, 1), (1, 2), codes, "category", planes=True)
+        np.testing.assert_array_equal(frame, [[[1, 0]], [[0, 2]]])
+
+
 def test_a_category_of_many_colours_and_dense_pixels():
     n, k = 50_000, 700
     rng = np.random.default_rng(9)

@@ -1,0 +1,213 @@
+"""The point map beside Datashader and shapely: build, frames of random windows, random lassos.
+
+``--points`` up to 1e8 (12 bytes each and the positions themselves: 3 GB with a column). Windows go from the
+whole map to a thousandth of its side, around random points of the map; the peers see the same windows and
+lassos, a part of them where they are slow (``extra.peer_runs`` says how many).
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.layout import PointMap
+from tests.benchmarks._run import Row
+
+BUDGET_MS = {"frame": 60.0, "lasso": 150.0}  # at 1e8 points
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--points", type=lambda text: int(float(text)), default=10_000_000)
+    parser.add_argument("--size", type=int, default=800, help="pixels of a frame's side")
+    parser.add_argument("--windows", type=int, default=200)
+    parser.add_argument("--lassos", type=int, default=50)
+    parser.add_argument("--peer-seconds", type=float, default=60.0, help="at most this long for each peer")
+
+
+def layout(n: int, seed: int = 0) -> NDArray:
+    """(n, 2) float32 of 60 round clusters over a broad background, as a UMAP of a survey looks."""
+    rng = np.random.default_rng(seed)
+    centres, widths = rng.normal(scale=4, size=(60, 2)), rng.uniform(0.1, 0.8, 60)
+    xy = np.empty((n, 2), np.float32)
+    for a in range(0, n, 5_000_000):
+        b = min(n, a + 5_000_000)
+        group = rng.integers(0, 60, b - a)
+        part = rng.standard_normal((b - a, 2), dtype=np.float32) * widths[group, None].astype(np.float32)
+        xy[a:b] = part + centres[group]
+        loose = rng.random(b - a) < 0.1
+        xy[a:b][loose] = rng.uniform(-12, 12, (int(loose.sum()), 2))
+    return xy
+
+
+def windows(xy: NDArray, count: int, seed: int = 1) -> list[tuple[float, float, float, float]]:
+    """The whole map first, then windows of side 1 to 1/1000 of it (uniform in the logarithm)."""
+    rng = np.random.default_rng(seed)
+    (x0, y0), (x1, y1) = xy.min(axis=0).astype(float), xy.max(axis=0).astype(float)
+    found = [(x0, x1, y0, y1)]
+    for part in 10 ** rng.uniform(-3, 0, count - 1):
+        x, y = xy[rng.integers(len(xy))].astype(float)
+        w, h = part * (x1 - x0), part * (y1 - y0)
+        found.append((x - w / 2, x + w / 2, y - h / 2, y + h / 2))
+    return found
+
+
+def lassos(xy: NDArray, count: int, seed: int = 2) -> list[NDArray]:
+    """Concave loops of 100 to 400 vertices around random points, as a hand draws them."""
+    rng = np.random.default_rng(seed)
+    extent = float(xy[:, 0].max() - xy[:, 0].min())
+    found = []
+    for _ in range(count):
+        vertices = int(rng.integers(100, 400))
+        angle = np.linspace(0, 2 * np.pi, vertices, endpoint=False)
+        wobble = 1 + sum(rng.uniform(-0.3, 0.3) * np.sin(k * angle + rng.uniform(0, 6)) for k in (2, 3, 5, 9))
+        radius = extent * 10 ** rng.uniform(-2.5, -0.7) * np.maximum(wobble, 0.05)
+        loop = np.stack([np.cos(angle), np.sin(angle)], axis=1) * radius[:, None]
+        found.append(loop + xy[rng.integers(len(xy))].astype(float))
+    return found
+
+
+def milliseconds(call: Callable, things: list, at_most: float = 1e9) -> tuple[NDArray, list]:
+    """Time of each call in ms, and the results' sums; stops after ``at_most`` seconds."""
+    times, sums = [], []
+    begin = time.perf_counter()
+    for thing in things:
+        start = time.perf_counter()
+        result = call(thing)
+        times.append(1e3 * (time.perf_counter() - start))
+        sums.append(result)
+        if time.perf_counter() - begin > at_most:
+            break
+    return np.array(times), sums
+
+
+def row(name: str, what: str, ours: NDArray, peer: NDArray | None, label: str, **extra: float | int) -> Row:
+    """A row of p95 in ms, medians beside it; at 1e8 the budget stands where the floor does."""
+    kind = "lasso" if "lasso" in name else "frame"
+    figures: dict = {"median": float(np.median(ours)), "largest": float(ours.max()), "runs": len(ours), **extra}
+    if peer is not None:
+        figures |= {"peer_median": float(np.median(peer)), "peer_runs": len(peer)}
+    return Row(
+        name,
+        what,
+        float(np.percentile(ours, 95)),
+        None if peer is None else float(np.percentile(peer, 95)),
+        "ms",
+        floor=BUDGET_MS[kind] if label == "1e8" else None,
+        extra=figures,
+    )
+
+
+def run(options: argparse.Namespace) -> list[Row]:
+    import datashader as ds
+    import pandas as pd
+    import shapely
+
+    n, shape = options.points, (options.size, options.size)
+    label = f"{n:.0e}".replace("e+0", "e").replace("e+", "e")
+    xy = layout(n)
+    rng = np.random.default_rng(3)
+    value, code = rng.standard_normal(n, dtype=np.float32), rng.integers(0, 10, n, dtype=np.uint8)
+    palette = rng.integers(0, 256, (10, 3))
+    asked, loops = windows(xy, options.windows), lassos(xy, options.lassos)
+
+    PointMap(xy[:1000]).draw(asked[0], (8, 8))  # the compiled code is loaded or made
+    start = time.perf_counter()
+    points = PointMap(xy)
+    built = time.perf_counter() - start
+    rows = [
+        Row(
+            f"pointmap.build@{label}", f"sort {label} points", built, None, "s",
+            extra={"bytes_per_point": points.nbytes / n, "first_frame_fresh_process_s": fresh_process()},
+        )
+    ]  # fmt: skip
+
+    frame = pd.DataFrame({"x": xy[:, 0].copy(), "y": xy[:, 1].copy(), "v": value})
+    frame["c"] = pd.Series(code).astype(pd.CategoricalDtype(range(10)))
+    peers = {"count": ds.count(), "mean": ds.mean("v"), "category": ds.count_cat("c")}
+
+    def theirs(how: str) -> Callable:
+        def call(window: tuple) -> NDArray:
+            canvas = ds.Canvas(shape[1], shape[0], x_range=window[:2], y_range=window[2:])
+            return canvas.points(frame, "x", "y", peers[how]).values
+
+        return call
+
+    ours: dict[str, Callable] = {
+        "count": lambda window: points.draw(window, shape),
+        "mean": lambda window: points.draw(window, shape, value, "mean"),
+        "category": lambda window: points.draw(window, shape, code, "category", palette=palette, opacity="log"),
+    }
+    for how, call in ours.items():
+        start = time.perf_counter()
+        call(asked[0])
+        first = 1e3 * (time.perf_counter() - start)
+        times, frames = milliseconds(lambda window, call=call, how=how: _keep(call(window), how), asked)
+        theirs(how)(asked[0])
+        peer, expected = milliseconds(
+            lambda window, how=how: _keep(theirs(how)(window), how), asked, options.peer_seconds
+        )
+        if how == "count":
+            for k, right in enumerate(expected):
+                if not np.array_equal(frames[k], right):
+                    raise AssertionError(f"frame {k} of window {asked[k]} differs from Datashader's")
+        name = f"pointmap.frame@{label}" if how == "count" else f"pointmap.frame.{how}@{label}"
+        rows.append(
+            row(
+                name if label == "1e8" else name + "/datashader",
+                f"p95 of {len(times)} windows, {how}, {shape[1]}x{shape[0]}",
+                times, peer, label, first_ms=first, whole_map_ms=times[0], whole_map_peer_ms=peer[0],
+            )
+        )  # fmt: skip
+        frames.clear()
+
+    few = rng.random(n) < min(0.5, 20_000 / n)
+    points.draw(asked[0], shape, mask=few)
+    times, _ = milliseconds(lambda window: points.draw(window, shape, mask=few).sum(), asked)
+    selected = int(few.sum())
+    what = f"p95 of the second layer, {selected} selected, by mask"
+    rows.append(row(f"pointmap.selection@{label}", what, times, None, label))
+
+    points.inside(loops[0])
+    times, found = milliseconds(points.inside, loops)
+    small = np.array([len(rows) <= 1_000_000 for rows in found])
+    peer, expected = milliseconds(
+        lambda loop: np.flatnonzero(shapely.contains_xy(shapely.Polygon(loop), xy)), loops, options.peer_seconds
+    )
+    differ = sum(len(np.setxor1d(a, b)) for a, b in zip(found, expected, strict=False))
+    counts = [len(rows) for rows in found]
+    extra: dict[str, float] = {
+        "rows_median": int(np.median(counts)),
+        "rows_largest": max(counts),
+        "differing_rows": differ,
+    }
+    if label == "1e8":
+        extra |= {"p95_up_to_1e6_rows": float(np.percentile(times[small], 95)), "up_to_1e6": int(small.sum())}
+    rows.append(
+        row(
+            f"pointmap.lasso@{label}" + ("" if label == "1e8" else "/shapely"),
+            f"p95 of {len(loops)} lassos with the row list", times, peer, label, **extra,
+        )
+    )  # fmt: skip
+    return rows
+
+
+def _keep(frame: NDArray, how: str) -> NDArray | None:
+    """Only counts are compared, in small: hold them and let the rest go."""
+    return frame if how == "count" else None
+
+
+def fresh_process() -> float:
+    """Seconds from the start of a new interpreter to the first frame of 100,000 points."""
+    script = (
+        "import numpy as np; from kernels.layout import PointMap; "
+        "p = PointMap(np.random.default_rng(0).normal(size=(100_000, 2)).astype('f4')); p.draw(p.bounds, (800, 800))"
+    )
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", script], check=True)
+    return time.perf_counter() - start
