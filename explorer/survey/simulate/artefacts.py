@@ -12,9 +12,7 @@ def _axes(size: int, x: float, y: float) -> tuple[np.ndarray, np.ndarray]:
     return axis[None, :] - np.float32(x), axis[:, None] - np.float32(y)
 
 
-def _star(
-    spec: ImageSpec, x: float, y: float, mag: float, spikes: float, angle: float, colour: float
-) -> np.ndarray:
+def _star(spec: ImageSpec, x: float, y: float, mag: float, spikes: float, angle: float, colour: float) -> np.ndarray:
     """(bands, size, size) a bright star at ``x``, ``y`` pixels from the middle, with a halo and six spikes."""
     dx, dy = _axes(spec.size, x, y)
     r = np.hypot(dx, dy) * spec.pixel_scale
@@ -27,7 +25,7 @@ def _star(
         for k in range(3):
             a = angle + k * np.pi / 3
             across = np.abs(np.cos(a) * dy - np.sin(a) * dx) * spec.pixel_scale
-            width = 0.05 + 0.35 * band.psf_fwhm + 0.006 * r
+            width = 0.09 + 0.22 * band.psf_fwhm + 0.004 * r
             beat = 1 + 0.25 * np.cos(r * 5.1 * 7000 / np.sqrt(band.lo * band.hi))
             light = light + spikes * 0.010 * beat * np.exp(-((across / width) ** 2)) / (r + 0.5) ** 1.5
         flux = 10 ** (0.4 * (23.9 - mag)) * (np.sqrt(band.lo * band.hi) / 7000) ** colour
@@ -47,10 +45,10 @@ def before_noise(seen: np.ndarray, kind: str, spec: ImageSpec, rng: np.random.Ge
     elif kind == "diffraction-spike":
         k = rng.integers(0, 6)
         a = angle + k * np.pi / 3
-        far, miss = rng.uniform(1.25, 2.6) * reach, rng.uniform(-0.30, 0.30) * reach
+        far, miss = rng.uniform(1.2, 2.2) * reach, rng.uniform(-0.30, 0.30) * reach
         x, y = far * np.cos(a) - miss * np.sin(a), far * np.sin(a) + miss * np.cos(a)
-        mag = rng.uniform(11.3, 13.6)
-        seen += _star(spec, x, y, mag, 1.6, angle, rng.normal(0.5, 0.3))
+        mag = rng.uniform(12.6, 15.2)
+        seen += _star(spec, x, y, mag, 2.6, angle, rng.normal(0.5, 0.3))
     elif kind == "ghost":
         _ghost(seen, spec, rng)
     return seen
@@ -78,7 +76,8 @@ def _ghost(seen: np.ndarray, spec: ImageSpec, rng: np.random.Generator) -> None:
     dx, dy = _axes(spec.size, float(x), float(y))
     stretch = rng.uniform(0.9, 1.1)
     r = np.hypot(dx * stretch, dy / stretch) / (rng.uniform(0.42, 0.8) * reach)
-    disk = 1 / (1 + np.exp((r - 1) * 28)) / (1 + np.exp((rng.uniform(0.3, 0.42) - r) * 28))
+    rise, fall = (r - rng.uniform(0.3, 0.42)) * 28, (1 - r) * 28
+    disk = 1 / ((1 + np.exp(-np.clip(rise, -60, 60))) * (1 + np.exp(-np.clip(fall, -60, 60))))
     rim = 0.5 * np.exp(-(((r - 0.95) / 0.07) ** 2))
     vanes = 1 - 0.6 * np.exp(-((np.sin(1.5 * (np.arctan2(dy, dx) - rng.uniform(0, 2))) / 0.07) ** 2))
     level = rng.uniform(4.0, 14.0) * spec.bands[0].noise

@@ -82,10 +82,17 @@ def add_merger(scene: np.ndarray, g: Galaxies, i: int, step: float, rng: np.rand
     tails = ((x, y, angle + rng.normal(0, 0.35)), (g["x0"][i], g["y0"][i], angle + np.pi + rng.normal(0, 0.4)))
     for tail_x, tail_y, way in tails:
         light = shapes.tail(
-            axis, tail_x, tail_y, rng.uniform(1.7, 3.4) * size + 0.5, spin * rng.uniform(0.9, 2.3), way, 0.16 * size
+            axis,
+            tail_x,
+            tail_y,
+            rng.uniform(1.7, 3.4) * size + 0.5,
+            spin * rng.uniform(0.9, 2.3),
+            way,
+            0.11 * size,
+            rng,
         )
         colour = 0.6 * g["f_disk"][i] + 1.4 * g["f_young"][i]
-        scene += (colour / max(colour[0], 1e-9) * total[0] * rng.uniform(0.07, 0.17)).astype(np.float32)[
+        scene += (colour / max(colour[0], 1e-9) * total[0] * rng.uniform(0.03, 0.10)).astype(np.float32)[
             :, None, None
         ] * light
     halo = total * 0.10

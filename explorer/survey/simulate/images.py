@@ -30,9 +30,7 @@ def looks(g: Galaxies, seed: int, rows: np.ndarray) -> Galaxies:
     return g
 
 
-def noiseless(
-    g: Galaxies, spec: ImageSpec, seed: int, rows: np.ndarray, neighbours: bool = True
-) -> np.ndarray:
+def noiseless(g: Galaxies, spec: ImageSpec, seed: int, rows: np.ndarray, neighbours: bool = True) -> np.ndarray:
     """(n, bands, size, size) float32 cutouts in the spec's unit without noise or artefacts."""
     g = looks(g, seed, rows)
     out = np.empty((len(rows), len(spec.bands), spec.size, spec.size), dtype=np.float32)

@@ -22,9 +22,7 @@ def deflection(x: np.ndarray, y: np.ndarray, theta_e: float, q: float) -> tuple[
     return scale * np.arctan(root * x / psi), scale * np.arctanh(root * y / psi)
 
 
-def source_plane(
-    x: np.ndarray, y: np.ndarray, theta_e: float, q: float, pa: float
-) -> tuple[np.ndarray, np.ndarray]:
+def source_plane(x: np.ndarray, y: np.ndarray, theta_e: float, q: float, pa: float) -> tuple[np.ndarray, np.ndarray]:
     """Where rays at ``x``, ``y`` come from; ``pa`` radians turns the lens from the x axis."""
     c, s = np.cos(pa), np.sin(pa)
     u, v = c * x + s * y, -s * x + c * y

@@ -84,9 +84,7 @@ def draw_ratios(kind: np.ndarray, oh: np.ndarray, rng: np.random.Generator) -> t
     return np.where(found, n2[rows, first], safe_n2[pick]), np.where(found, o3[rows, first], safe_o3[pick])
 
 
-def ratios(
-    kind: np.ndarray, oh: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def ratios(kind: np.ndarray, oh: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(n, lines) fluxes without dust where Hα = 1, and the drawn log [NII]/Hα and log [OIII]/Hβ.
 
     Case B: Hα/Hβ = 2.86 (Osterbrock & Ferland 2006); doublets at their quantum ratios 1 : 2.98 and 1 : 3.05.

@@ -52,11 +52,11 @@ def draw(recipe: Recipe, n: int, rng: np.random.Generator) -> Galaxies:
         "faintest": of("faintest"),
         "class": np.full(n, "normal", dtype=object),
     }
-    g |= _positions(recipe, n, rng)
+    g |= positions(recipe, n, rng)
     return g
 
 
-def _positions(recipe: Recipe, n: int, rng: np.random.Generator) -> Galaxies:
+def positions(recipe: Recipe, n: int, rng: np.random.Generator) -> Galaxies:
     """Field, ra and dec (degrees), uniform on the caps of the recipe."""
     share = np.array([f["share"] for f in recipe.fields])
     which = np.searchsorted(np.cumsum(share / share.sum()), rng.random(n), side="right")
@@ -122,8 +122,11 @@ def _structure(g: Galaxies, rng: np.random.Generator) -> None:
     grand = rng.random(n)
     g["arms"] = np.where(grand < 0.45, 2, np.where(grand < 0.62, 3, np.where(grand < 0.72, 4, 0)))
     irregular = rng.random(n) < np.clip(0.55 - 0.35 * (g["logmass"] - 9.3) + 0.25 * (g["z"] - 0.4), 0.03, 0.9)
-    g["irregular"] = irregular & late
-    g["arms"] = np.where(late & ~irregular, g["arms"], 0)
+    g["irregular"] = irregular & late & (g["class"] != "ring")
+    ringed = g["class"] == "ring"
+    g["q_disk"] = np.where(ringed, np.maximum(g["q_disk"], 0.45), g["q_disk"])
+    g["bulge_fraction"] = np.where(ringed, np.clip(g["bulge_fraction"], 0.15, 0.4), g["bulge_fraction"])
+    g["arms"] = np.where(late & ~g["irregular"], g["arms"], 0)
     g["arm_strength"] = np.where(late, np.clip(rng.normal(0.72, 0.2, n), 0.15, 1.0), 0.0)
     g["pitch"] = np.radians(np.clip(rng.normal(20, 6, n), 9, 38))
     g["spin"] = np.where(rng.random(n) < 0.5, -1.0, 1.0)
@@ -140,9 +143,9 @@ def _mixture(g: Galaxies, psb: np.ndarray, rng: np.random.Generator) -> None:
     young *= np.minimum(1.0, 0.55 * mass / young.sum(axis=1))[:, None]
     burst = mass * 10 ** rng.uniform(-1.15, -0.55, n)
     young = np.where(psb[:, None], np.stack([0 * mass, 0.002 * burst, burst], axis=1), young)
-    old = np.where(
-        g["quiescent"][:, None], np.array([0.004, 0.10, 0.896]), np.array([0.09, 0.30, 0.61])
-    ) * np.exp(rng.normal(0, 0.25, (n, 3)))
+    old = np.where(g["quiescent"][:, None], np.array([0.004, 0.10, 0.896]), np.array([0.09, 0.30, 0.61])) * np.exp(
+        rng.normal(0, 0.25, (n, 3))
+    )
     ripe = np.clip((cosmology.age(g["z"]) - 2.6) / 7.5, 0.05, 1.0)
     moved = old[:, 2] * (1 - ripe)
     old = old + np.stack([0.06 * moved, 0.94 * moved, -moved], axis=1)
@@ -245,3 +248,6 @@ def _sizes(g: Galaxies, rng: np.random.Generator) -> None:
     g["r_disk"] = np.clip(size * np.where(g["quiescent"], 1.5, 1.05), 0.08, 6.0)
     g["r_bulge"] = np.clip(np.where(g["quiescent"], size * 0.9, size * rng.uniform(0.10, 0.22, n)), 0.05, 4.0)
     g["radius"] = np.clip(size, 0.08, 6.0)
+    shown_whole = np.isin(g["class"], ("ring", "merger"))
+    g["r_disk"] = np.where(shown_whole, np.clip(g["r_disk"], 0.5, 1.35), g["r_disk"])
+    g["radius"] = np.where(shown_whole, np.clip(g["radius"], 0.5, 1.3), g["radius"])

@@ -53,9 +53,7 @@ def _table(bands: tuple[Band, ...]) -> np.ndarray:
     return out
 
 
-def stellar(
-    weights: np.ndarray, z: np.ndarray, av: np.ndarray, bands: tuple[Band, ...]
-) -> np.ndarray:
+def stellar(weights: np.ndarray, z: np.ndarray, av: np.ndarray, bands: tuple[Band, ...]) -> np.ndarray:
     """(n, bands) µJy of mixtures: ``weights`` (n, templates) in solar masses behind ``av`` magnitudes of dust."""
     table = _table(bands)
     u = np.clip(np.log1p(z) / (populations.STEP * _BIN * _STRIDE), 0, len(table) - 1.001)

@@ -72,13 +72,12 @@ def _lookup(bank: np.ndarray, which: np.ndarray, a: np.ndarray, b: np.ndarray) -
     return bank.reshape(-1)[(which[:, None, None].astype(np.int64) * _CELLS + i) * _CELLS + j]
 
 
-def disks(
-    g: Galaxies, u: np.ndarray, v: np.ndarray, half: float
-) -> tuple[np.ndarray, np.ndarray]:
+def disks(g: Galaxies, u: np.ndarray, v: np.ndarray, half: float) -> tuple[np.ndarray, np.ndarray]:
     """Old and young light (n, cells, cells) of disks at plane coordinates ``u``, ``v``.
 
     The old disk is smooth with soft arms; the young one lies in the arms and breaks into knots.
     """
+
     def column(name: str) -> np.ndarray:
         return g[name].astype(np.float32)[:, None, None]
 
@@ -96,23 +95,23 @@ def disks(
     knots = _lookup(bank, (which + 5) % _BANK, plain, ln * turn + column("shift_a"))
     patches = _patches(g, u, v, column)
     m = column("arms")
-    phase = m * wind + 0.75 * ragged + column("shift_a")
+    phase = m * wind + 1.15 * ragged + column("shift_a")
     grand = (0.5 + 0.5 * np.cos(phase)) ** 2 * 2.67
     flocculent = np.exp(0.85 * ragged - 0.36)
-    spiral = np.where(m > 0, 0.72 * grand + 0.28 * flocculent, flocculent)
+    spiral = np.where(m > 0, 0.62 * grand * np.exp(0.35 * ragged) + 0.38 * flocculent, flocculent)
     spiral = np.where(column("irregular") > 0, np.exp(0.8 * patches - 0.32), spiral)
     strength = column("arm_strength") * np.clip(r / (0.55 * scale), 0, 1)
     fall = np.exp(-r / scale)
-    old = fall * (1 + 0.55 * strength * (spiral - 1))
+    old = fall * (1 + 0.55 * strength * (spiral - 1)) * np.exp(0.10 * column("clumpiness") * patches)
     lumps = np.exp(column("clumpiness") * (0.75 * knots + 0.55 * patches) - 0.30 * column("clumpiness") ** 2)
     hollow = 1 - 0.75 * np.exp(-((r / (0.8 * scale)) ** 2)) * np.minimum(4 * column("bulge_fraction"), 1)
     outer = np.exp(-r / (1.12 * scale))
     young = outer * hollow * (1 - strength + strength * spiral**1.35) * lumps
     ring = column("ring_radius") * scale
     in_ring = np.exp(-0.5 * ((r - ring) / np.maximum(0.16 * ring, 0.06)) ** 2) * (column("ring_radius") > 0)
-    bare = np.where(column("ring_radius") > 0, np.float32(0.10), np.float32(1.0))
-    old = old * (0.45 + 0.55 * bare) + 0.55 * in_ring * np.exp(-ring / scale) * 1.3
-    young = young * bare + in_ring * lumps
+    bare = np.where(column("ring_radius") > 0, np.float32(0.06), np.float32(1.0))
+    old = old * (0.2 + 0.8 * bare) + 1.1 * in_ring * np.exp(-ring / scale)
+    young = young * bare + in_ring * lumps**0.7
     share = on_grid(g["r_disk"], np.ones(len(u)), half)
     return _normalise(np.maximum(old, 0), share), _normalise(np.maximum(young, 0), share)
 
@@ -147,15 +146,23 @@ def dust_lane(g: Galaxies, u: np.ndarray, v: np.ndarray, depth: float) -> np.nda
 
 
 def tail(
-    axis: np.ndarray, x0: float, y0: float, reach: float, turn: float, angle: float, width: float
+    axis: np.ndarray,
+    x0: float,
+    y0: float,
+    reach: float,
+    turn: float,
+    angle: float,
+    width: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """(cells, cells) a tidal tail that leaves (x0, y0) at ``angle`` and bends by ``turn`` radians; sums to 1."""
+    """(cells, cells) a tidal tail that leaves (x0, y0) at ``angle`` and bends by ``turn`` radians; lumpy, sums to 1."""
     t = np.linspace(0.06, 1.0, 48, dtype=np.float32)
     direction = angle + turn * t
     step = np.diff(t, prepend=np.float32(0)) * reach
     x, y = x0 + np.cumsum(step * np.cos(direction)), y0 + np.cumsum(step * np.sin(direction))
     spread = width * (0.55 + 0.9 * t)
-    weight = np.exp(-1.6 * t) / spread
+    lumps = np.convolve(rng.normal(0, 1.3, len(t) + 4), np.full(5, 0.3), mode="valid")
+    weight = np.exp(-1.9 * t + lumps) / spread
     gx = np.exp(-0.5 * ((axis[None, :] - x[:, None]) / spread[:, None]) ** 2)
     gy = np.exp(-0.5 * ((axis[None, :] - y[:, None]) / spread[:, None]) ** 2)
     light = np.einsum("t,ty,tx->yx", weight.astype(np.float32), gy, gx)

@@ -41,9 +41,7 @@ def airglow(spec: SpectrumSpec) -> np.ndarray:
     """(n,) variance of airglow against that of the continuum of the sky, at the resolution of the arm."""
     wavelength = spec.wavelength()
     out = np.zeros(spec.n)
-    for centre, strength in zip(
-        to_vacuum(np.array([w for w, _ in _AIRGLOW])), [s for _, s in _AIRGLOW], strict=True
-    ):
+    for centre, strength in zip(to_vacuum(np.array([w for w, _ in _AIRGLOW])), [s for _, s in _AIRGLOW], strict=True):
         width = 0.75 if spec.grid == "linear" else centre / 1900 / 2.355
         core = np.exp(-0.5 * ((wavelength - centre) / width) ** 2)
         halo = 0.01 / (1 + ((wavelength - centre) / (4 * width)) ** 2)

@@ -207,12 +207,46 @@ def _mask(ivar: np.ndarray, spec: SpectrumSpec, rng: np.random.Generator) -> Non
         ivar[start : start + rng.integers(30, 160)] = 0
 
 
-def _sky_residual(
-    glow: np.ndarray, ivar: np.ndarray, spec: SpectrumSpec, rng: np.random.Generator
-) -> np.ndarray:
+def _sky_residual(glow: np.ndarray, ivar: np.ndarray, spec: SpectrumSpec, rng: np.random.Generator) -> np.ndarray:
     """What a bad sky model leaves at airglow lines, in whole bands, which ivar does not tell."""
     smooth = np.interp(np.arange(spec.n), np.linspace(0, spec.n, 12), rng.normal(0.6, 1.0, 12))
     shifted = glow - np.roll(glow, int(rng.integers(1, 3)))
     shape = 0.6 * np.sqrt(glow) * np.sign(rng.normal()) + 0.5 * np.sign(shifted) * np.sqrt(np.abs(shifted))
     level = rng.uniform(2.5, 6.0) / np.sqrt(np.maximum(np.median(ivar), 1e-9))
     return (level * smooth * shape * 0.5).astype(np.float32)
+
+
+def expected_snr(g: Galaxies, spec: SpectrumSpec) -> np.ndarray:
+    """(n,) median S/N per pixel of the continuum at 24 wavelengths, from the model: no spectrum is painted."""
+    wavelength = spec.wavelength()
+    at = np.linspace(0.12, 0.93, 24) * (spec.n - 1)
+    chosen = wavelength[at.astype(int)]
+    bulge, disk, point = fibre_shares(g, spec)
+    position = (np.log(chosen) - np.log1p(g["z"])[:, None] - populations.LN_LO) / populations.STEP
+    light = populations.templates()[2][:, position.astype(int)]  # (templates, n, 24)
+    curve = populations.calzetti(chosen / (1 + g["z"][:, None]))
+    flux = np.zeros(position.shape)
+    for part, share, dust in (("bulge", bulge, 0.35), ("disk", disk, 0.8), ("young", disk, 1.0)):
+        dim = 10 ** (-0.4 * (g["av"] * dust)[:, None] * curve)
+        flux += np.einsum("nk,knw->nw", g["w_" + part] * share[:, None], light) * dim
+    flux *= (1e29 / (4 * np.pi * luminosity_distance(g["z"]) ** 2 * (1 + g["z"])) / spec.flux_unit)[:, None]
+    nuclear = (g["f_point"][:, 0] * point * 1e-29 * 2.99792458e18 / 7035.0**2 / spec.flux_unit)[:, None]
+    flux += nuclear * (chosen / 7035.0) ** g["agn_slope"][:, None]
+    blank = sky.continuum_variance(spec)[at.astype(int)]
+    var = blank * (1 + flux / SKY_LEVEL) / exposures(g, spec)[:, None]
+    return np.median(flux / np.sqrt(var), axis=1)
+
+
+def line_significance(g: Galaxies, spec: SpectrumSpec) -> np.ndarray:
+    """(n,) S/N of the strongest narrow line on the grid, from the model."""
+    wavelength = spec.wavelength()
+    centres = lines.WAVELENGTHS * (1 + g["z"][:, None])
+    _, disk, _ = fibre_shares(g, spec)
+    strength = g["line_flux"] * disk[:, None] / spec.flux_unit
+    pixel = np.searchsorted(wavelength, centres).clip(1, spec.n - 2)
+    inside = (centres > wavelength[0]) & (centres < wavelength[-1])
+    sigma = np.sqrt(1 / np.maximum(sky.blank_ivar(spec), 1e-12))[pixel] / np.sqrt(exposures(g, spec))[:, None]
+    step = np.gradient(wavelength)[pixel]
+    width = centres * g["sigma_gas"][:, None] / LIGHT
+    noise = sigma * np.sqrt(3.5 * np.hypot(width, step) * step)
+    return np.max(np.where(inside, strength / noise, 0.0), axis=1)

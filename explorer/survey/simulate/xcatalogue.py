@@ -1,0 +1,124 @@
+"""What an X-ray catalogue says of a source, computed from its events: the columns that the CSC has."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from explorer.survey.records import Events
+from explorer.survey.simulate import variability, xray
+
+_NH = np.array([0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0])
+_GRIDS = {
+    "powlaw": ("gamma", np.arange(-0.5, 5.01, 0.1)),
+    "bb": ("kt", np.geomspace(0.05, 4.0, 45)),
+    "brems": ("kt", np.geomspace(0.1, 40.0, 45)),
+    "apec": ("kt", np.geomspace(0.1, 12.0, 45)),
+}
+_EDGES = np.concatenate([np.arange(0.5, 2.0, 0.05), np.arange(2.0, 7.01, 0.2)])
+
+
+def describe() -> dict[str, tuple[pa.DataType, str, str]]:
+    """Column name → (type, unit, description)."""
+    f = pa.float64()
+    out = {
+        "exposure": (f, "s", "live time"),
+        "counts_b": (pa.int32(), "", "events in 0.5-7 keV, background included"),
+        "src_cnts_aper_b": (f, "", "net counts in 0.5-7 keV"),
+        "photflux_aper_b": (f, "photon/cm2/s", "net photon flux in 0.5-7 keV"),
+        "flux_significance_b": (f, "", "net flux in 0.5-7 keV over its error"),
+        "hard_hs": (f, "", "(H - S) / (H + S) of photon fluxes, S 0.5-1.2, M 1.2-2, H 2-7 keV"),
+        "hard_hm": (f, "", "(H - M) / (H + M)"),
+        "hard_ms": (f, "", "(M - S) / (M + S)"),
+    }
+    for band in "bshm":
+        out[f"var_prob_{band}"] = (f, "", f"Gregory-Loredo probability of variability, band {band}")
+    out["var_index_b"] = (pa.int32(), "", "variability index 0-10 from probability and odds")
+    for model, (name, _) in _GRIDS.items():
+        unit = "" if name == "gamma" else "keV"
+        out[f"{model}_{name}"] = (f, unit, f"best {name} of an absorbed {model} model")
+        out[f"{model}_nh"] = (f, "1e22/cm2", f"its column of absorbing hydrogen ({model})")
+        out[f"{model}_stat"] = (f, "", f"Cash statistic of the {model} model against a perfect one")
+    return out
+
+
+def mean_area(band: str) -> float:
+    """Effective area in cm² over a band for a photon index of 1.7."""
+    lo, hi = xray.BANDS[band]
+    inside = (xray.ENERGY >= lo) & (xray.ENERGY < hi)
+    weight = xray.powerlaw(1.7)[inside] * np.gradient(xray.ENERGY)[inside]
+    return float((xray.area(xray.ENERGY[inside]) * weight).sum() / weight.sum())
+
+
+def hardness(events: Events, background: float, exposure: float) -> dict[str, float | None]:
+    """CSC-like net counts, fluxes and hardness ratios; ``background`` expected events over 0.3-10 keV."""
+    energy = events.energy if events.energy is not None else np.empty(0)
+    net, flux = {}, {}
+    for band, (lo, hi) in xray.BANDS.items():
+        counts = int(((energy >= lo) & (energy < hi)).sum())
+        net[band] = (counts, counts - background * background_share(band))
+        flux[band] = max(net[band][1], 0.0) / mean_area(band) / exposure
+    error = np.sqrt(max(net["b"][0], 1) + 0.04 * (background * background_share("b")))
+    out: dict[str, float | None] = {
+        "counts_b": net["b"][0],
+        "src_cnts_aper_b": net["b"][1],
+        "photflux_aper_b": flux["b"],
+        "flux_significance_b": max(net["b"][1], 0.0) / error,
+    }
+    for name, (x, y) in {"hard_hs": "hs", "hard_hm": "hm", "hard_ms": "ms"}.items():
+        total = flux[x] + flux[y]
+        out[name] = (flux[x] - flux[y]) / total if total > 0 else None
+    return out
+
+
+def background_share(band: str) -> float:
+    """Share of the background's events that fall into a band."""
+    lo, hi = xray.BANDS[band]
+    soft = np.exp(-(lo - 0.3) / 0.5) - np.exp(-(hi - 0.3) / 0.5)
+    return 0.3 * float(soft) + 0.7 * (hi - lo) / 9.0
+
+
+def variation(events: Events) -> dict[str, float | int]:
+    """Gregory-Loredo probabilities by band, and the index of the broad one."""
+    energy = events.energy if events.energy is not None else np.empty(0)
+    out: dict[str, float | int] = {}
+    for band in "bshm":
+        lo, hi = xray.BANDS[band]
+        inside = (energy >= lo) & (energy < hi)
+        probability, log_odds = variability.gregory_loredo(events.time[inside], events.gti)
+        out[f"var_prob_{band}"] = probability
+        if band == "b":
+            out["var_index_b"] = variability.index(probability, log_odds)
+    return out
+
+
+@lru_cache(maxsize=8)
+def _folded(model: str) -> np.ndarray:
+    """(values, nh, bins) log of the share of counts per bin that a model predicts, resolution included."""
+    make = {"powlaw": xray.powerlaw, "bb": xray.blackbody, "brems": xray.bremsstrahlung, "apec": xray.plasma}[model]
+    middle, width = (_EDGES[1:] + _EDGES[:-1]) / 2, np.diff(_EDGES)
+    blur = np.exp(-0.5 * ((middle[:, None] - xray.ENERGY) / xray.resolution(xray.ENERGY)) ** 2)
+    blur /= xray.resolution(xray.ENERGY)
+    blur *= np.gradient(xray.ENERGY)
+    rows = np.stack([[blur @ xray.detected(make(value), nh) * width for nh in _NH] for value in _GRIDS[model][1]])
+    rows = rows / rows.sum(axis=2, keepdims=True)
+    return np.log(np.maximum(0.98 * rows + 0.02 * width / width.sum(), 1e-12))
+
+
+def fits(events: Events) -> dict[str, float | None]:
+    """Best absorbed power law, black body, bremsstrahlung and plasma by Cash's statistic; None below 10 counts."""
+    energy = events.energy if events.energy is not None else np.empty(0)
+    counts = np.histogram(energy, _EDGES)[0].astype(float)
+    out: dict[str, float | None] = {}
+    perfect = counts.sum() * np.log(max(counts.sum(), 1)) - (counts[counts > 0] * np.log(counts[counts > 0])).sum()
+    for model, (name, values) in _GRIDS.items():
+        if counts.sum() < 10:
+            out |= {f"{model}_{name}": None, f"{model}_nh": None, f"{model}_stat": None}
+            continue
+        statistic = -(_folded(model) @ counts)
+        i, j = np.unravel_index(int(np.argmin(statistic)), statistic.shape)
+        out[f"{model}_{name}"], out[f"{model}_nh"] = float(values[i]), float(_NH[j])
+        out[f"{model}_stat"] = float(2 * (statistic[i, j] - perfect))
+    return out
