@@ -17,7 +17,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,15 +140,35 @@ def _utf8(values: list[str]) -> np.ndarray:
 
 def _write_fits(table: pd.DataFrame, path: Path, provenance: Provenance) -> None:
     from astropy.io import fits
+    from astropy.io.fits.verify import VerifyWarning
     from astropy.table import Table
 
-    objects = fits.table_to_hdu(Table(_plain(table, _utf8)))
+    columns = _plain(table, _utf8)
+    names = _ascii_names(columns)
+    with warnings.catch_warnings():  # odd column names are kept: the standard only advises against them
+        warnings.simplefilter("ignore", VerifyWarning)
+        objects = fits.table_to_hdu(Table(dict(zip(names, columns.values(), strict=True))))
+    renamed = {new: old for new, old in zip(names, columns, strict=True) if new != old}
+    provenance = {**provenance, "renamed": renamed} if renamed else provenance
     objects.name = "OBJECTS"
     for line in _summary(provenance):
         objects.header.add_history(line)
     told = fits.table_to_hdu(Table({"json": _utf8([_dump(provenance)])}))
     told.name = "PROVENANCE"
-    fits.HDUList([fits.PrimaryHDU(), objects, told]).writeto(path, overwrite=True, checksum=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VerifyWarning)
+        fits.HDUList([fits.PrimaryHDU(), objects, told]).writeto(path, overwrite=True, checksum=True)
+
+
+def _ascii_names(names: Iterable[str]) -> list[str]:
+    """The names with what a FITS header cannot hold replaced by an underscore, all different."""
+    made: list[str] = []
+    for name in names:
+        new = re.sub(r"[^ -~]", "_", name).strip() or "_"
+        while new in made:
+            new += "_"
+        made.append(new)
+    return made
 
 
 def _summary(provenance: Provenance) -> list[str]:
@@ -168,11 +189,14 @@ def _read_fits(path: Path) -> str:
 
 def _votable(table: pd.DataFrame, path: Path, provenance: Provenance) -> None:
     from astropy.io.votable import from_table
+    from astropy.io.votable.exceptions import W03
     from astropy.io.votable.tree import Info
     from astropy.table import Table
 
     columns = _plain(table, lambda values: np.asarray([_xml(v) for v in values], dtype=str))
-    file = from_table(Table(columns))
+    with warnings.catch_warnings():  # an XML ID is made from each name, which itself is kept
+        warnings.simplefilter("ignore", W03)
+        file = from_table(Table(columns))
     file.resources[0].infos.append(Info(name="provenance", value=_dump(provenance)))
     file.to_xml(str(path))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -87,11 +86,11 @@ def _tiny_master(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny_survey(_tiny_master: Path, tmp_path: Path) -> Iterator[Survey]:
+def tiny_survey(_tiny_master: Path, tmp_path: Path) -> Survey:
     """300 rows: two-band 16x16 images (every twentieth missing), spectra, ``pca/image`` with umap and knn.
 
     Ids are numbers above 2^53 as text but for one with markup and one with an umlaut; columns have odd names.
     """
     folder = tmp_path / "tiny"
     shutil.copytree(_tiny_master, folder)
-    yield Survey.open(folder)
+    return Survey.open(folder)

@@ -103,7 +103,12 @@ def test_near_agrees_with_astropy(scope: Scope) -> None:
 
 def test_marks_stand_for_labels(scope: Scope) -> None:
     survey = scope.survey
-    some = {survey.ids[3]: ("lens", 5.0), survey.ids[8]: ("dust", None), survey.ids[9]: ("", 2.0), "gone": ("lens", 1.0)}
+    some = {
+        survey.ids[3]: ("lens", 5.0),
+        survey.ids[8]: ("dust", None),
+        survey.ids[9]: ("", 2.0),
+        "gone": ("lens", 1.0),
+    }
     scope.marks = lambda: some
     assert np.flatnonzero(matches("mark == 'lens'", scope)).tolist() == [3]
     assert np.flatnonzero(matches("not isnull(mark)", scope)).tolist() == [3, 8]
@@ -262,8 +267,43 @@ def test_a_huge_power_is_infinite_and_not_computed_in_integers(scope: Scope) -> 
 
 def test_random_text_gives_a_mask_or_a_query_error(scope: Scope) -> None:
     rng = random.Random(3)
-    pieces = [*FUNCTIONS, *scope.survey.columns, "and", "or", "not", "in", "(", ")", "[", "]", ",", "'knn'", "''", "3", "0"]
-    pieces += ["<", "==", "!=", "+", "-", "*", "/", "//", "%", "**", "&", "|", "~", "`z`", "mark", "mark_score", "1e300", "True"]
+    pieces = [
+        *FUNCTIONS,
+        *scope.survey.columns,
+        "and",
+        "or",
+        "not",
+        "in",
+        "(",
+        ")",
+        "[",
+        "]",
+        ",",
+        "'knn'",
+        "''",
+        "3",
+        "0",
+    ]
+    pieces += [
+        "<",
+        "==",
+        "!=",
+        "+",
+        "-",
+        "*",
+        "/",
+        "//",
+        "%",
+        "**",
+        "&",
+        "|",
+        "~",
+        "`z`",
+        "mark",
+        "mark_score",
+        "1e300",
+        "True",
+    ]
     pieces += list(string.punctuation)
     held = 0
     for _ in range(6_000):
@@ -284,7 +324,7 @@ class Million:
     def __init__(self) -> None:
         rng = np.random.default_rng(0)
         n = 1_000_000
-        self.path, self.meta, self.spaces = "million", {}, ["pca/image"]
+        self.path, self.meta, self.spaces, self.version, self.name = "million", {}, ["pca/image"], 1, "million"
         self.columns = {"z": None, "kind": None, "count": None}
         kinds = np.array(["galaxy", "lens", "quasar"], dtype=object)
         self._data = {"z": rng.uniform(0, 2, n), "kind": kinds[rng.integers(0, 3, n)], "count": rng.integers(0, 9, n)}
@@ -295,6 +335,9 @@ class Million:
 
     def column(self, name: str) -> np.ndarray:
         return self._data[name]
+
+    def layouts(self, space: str) -> list[str]:
+        return ["umap"]
 
     def scores(self, space: str) -> list[str]:
         return ["knn"]
