@@ -75,7 +75,7 @@ def describe(recipe: Recipe) -> Columns:
 
 
 def physics(recipe: Recipe, seed: int, block: int) -> tuple[Galaxies, Galaxies, np.ndarray]:
-    """(galaxies in the images, galaxies in the spectra, rows): whole block ``block``.
+    """(galaxies in the images, galaxies in the spectra, rows): whole block ``block``; ``seed`` from ``Recipe.key``.
 
     The two differ where a spectrum was swapped. Every array has ``recipe.block`` entries.
     """
@@ -142,11 +142,11 @@ def source_of(recipe: Recipe, seed: int, block: int, rows: slice) -> str:
 
 def records(recipe: Recipe, seed: int, block: int, rows: slice, catalogue_only: bool) -> list[Record]:
     """Objects ``rows`` of block ``block``."""
+    source, seed = source_of(recipe, seed, block, rows), recipe.key(seed)
     g, seen, number = physics(recipe, seed, block)
     table = catalogue(recipe, g, seen, seed, block)
     names = [k for k in describe(recipe) if k in table]
     part = [number[rows], *(table[k][rows] for k in names)]
-    source = source_of(recipe, seed, block, rows)
     if not catalogue_only:
         return _with_modalities(recipe, take(g, rows), take(seen, rows), seed, part[0], names, part[1:], source)
     return [

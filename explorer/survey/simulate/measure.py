@@ -67,7 +67,7 @@ def _continuum(rest: np.ndarray, flux: np.ndarray, weight: np.ndarray) -> np.nda
     """Non-negative least squares of the templates at three dusts."""
     from scipy.optimize import nnls
 
-    basis = populations.templates()[2].astype(np.float64)
+    basis = populations.templates()[2]
     position = (np.log(rest) - populations.LN_LO) / populations.STEP
     index = position.astype(int)
     part = position - index

@@ -6,6 +6,8 @@ works out everything else. All arrays are of length n, one entry per galaxy, and
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from explorer.survey.simulate import cosmology, lines, photometry, populations
@@ -52,23 +54,23 @@ def draw(recipe: Recipe, n: int, rng: np.random.Generator) -> Galaxies:
         "faintest": of("faintest"),
         "class": np.full(n, "normal", dtype=object),
     }
-    g |= positions(recipe, n, rng)
+    g |= positions(recipe.fields, n, rng)
     return g
 
 
-def positions(recipe: Recipe, n: int, rng: np.random.Generator) -> Galaxies:
-    """Field, ra and dec (degrees), uniform on the caps of the recipe."""
-    share = np.array([f["share"] for f in recipe.fields])
+def positions(fields: tuple[dict[str, Any], ...], n: int, rng: np.random.Generator) -> Galaxies:
+    """Field, ra and dec (degrees), uniform on the caps that ``fields`` of a recipe name."""
+    share = np.array([f["share"] for f in fields])
     which = np.searchsorted(np.cumsum(share / share.sum()), rng.random(n), side="right")
     which = np.minimum(which, len(share) - 1)
-    radius = np.radians([f["radius"] for f in recipe.fields])[which] * np.sqrt(rng.random(n))
+    radius = np.radians([f["radius"] for f in fields])[which] * np.sqrt(rng.random(n))
     angle = rng.uniform(0, 2 * np.pi, n)
-    dec0 = np.radians([f["dec"] for f in recipe.fields])[which]
-    ra0 = np.radians([f["ra"] for f in recipe.fields])[which]
+    dec0 = np.radians([f["dec"] for f in fields])[which]
+    ra0 = np.radians([f["ra"] for f in fields])[which]
     dec = np.arcsin(np.sin(dec0) * np.cos(radius) + np.cos(dec0) * np.sin(radius) * np.cos(angle))
     y = np.sin(angle) * np.sin(radius) * np.cos(dec0)
     ra = ra0 + np.arctan2(y, np.cos(radius) - np.sin(dec0) * np.sin(dec))
-    names = np.array([f["name"] for f in recipe.fields])[which]
+    names = np.array([f["name"] for f in fields])[which]
     return {"field": names, "ra": np.degrees(ra) % 360, "dec": np.degrees(dec)}
 
 

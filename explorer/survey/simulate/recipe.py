@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -93,23 +94,31 @@ class Recipe:
     targets: tuple[dict[str, Any], ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
 
+    def key(self, seed: int) -> int:
+        """Entropy of this recipe and ``seed``: two recipes never share random numbers."""
+        if seed < 0:
+            raise ValueError(f"seed is {seed}; it must not be negative")
+        return (seed << 32) + zlib.crc32(self.name.encode())
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Truth classes in the order in which their rates are stacked."""
         return tuple(self.rates)
 
 
-@lru_cache(maxsize=32)
 def load(recipe: str | Path | Recipe) -> Recipe:
     """The recipe called ``recipe``, or the one in that TOML file."""
-    if isinstance(recipe, Recipe):
-        return recipe
+    return recipe if isinstance(recipe, Recipe) else _read(str(recipe))
+
+
+@lru_cache(maxsize=32)
+def _read(recipe: str) -> Recipe:
     path = Path(recipe)
     if path.suffix != ".toml":
         path = data_path("recipes", f"{recipe}.toml")
         if not path.is_file():
             known = ", ".join(sorted(p.stem for p in path.parent.glob("*.toml")))
-            raise ValueError(f"no recipe {str(recipe)!r}; there are: {known}")
+            raise ValueError(f"no recipe {recipe!r}; there are: {known}")
     return _parse(tomllib.loads(path.read_text(encoding="utf-8")), path)
 
 

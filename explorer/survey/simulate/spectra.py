@@ -55,9 +55,9 @@ def noiseless(g: Galaxies, spec: SpectrumSpec) -> np.ndarray:
     strength = g["line_flux"] * share[:, None] / spec.flux_unit
     add_lines(flux, wavelength, lines.WAVELENGTHS * (1 + g["z"][:, None]), strength, g["sigma_gas"], spec)
     for i in np.flatnonzero(g["agn_fraction"] > 0):
-        flux[i] += _nucleus(g, i, wavelength, spec, point[i])
+        flux[i] += _nucleus(g, int(i), wavelength, spec, point[i])
     for i in np.flatnonzero(g["class"] == "lens"):
-        flux[i] += _lensed(g, i, wavelength, spec)
+        flux[i] += _lensed(g, int(i), wavelength, spec)
     return flux
 
 
@@ -104,7 +104,7 @@ def add_lines(
     ``centres`` (n, l) observed Å, ``strength`` (n, l) in flux units times Å, ``sigma`` (n,) km/s of the gas; the
     spectrograph's own width (0.75 Å, or 69 km/s on a logarithmic grid) adds in quadrature.
     """
-    n, m = flux.shape
+    m = flux.shape[1]
     instrument = 0.75 if spec.grid == "linear" else centres * 69.0 / LIGHT
     width = np.hypot(centres * sigma[:, None] / LIGHT, instrument)
     step = np.gradient(wavelength)
@@ -157,7 +157,7 @@ def _lensed(g: Galaxies, i: int, wavelength: np.ndarray, spec: SpectrumSpec) -> 
     out = (level * (wavelength / 7035.0) ** -1.9).astype(np.float32)[None]
     rest_ew = {"[OII]3727": 20.0, "[OII]3730": 27.0, "Hβ": 16.0, "[OIII]5008": 52.0, "[OIII]4960": 17.5}
     rest_ew |= {"Hγ": 7.0, "Hδ": 4.0, "[NeIII]3870": 4.0, "Hα": 75.0, "[NII]6585": 11.0, "[NII]6550": 3.6}
-    names = [k for k in rest_ew]
+    names = list(rest_ew)
     centres = np.array([[lines.WAVELENGTHS[lines.INDEX[k]] * z1 for k in names]])
     under = level * (centres / 7035.0) ** -1.9
     strength = under * np.array([rest_ew[k] for k in names]) * z1

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,11 +176,11 @@ def _made(
         waiting: deque[Future[list[Record]]] = deque()
         todo = iter(missing)
         with _main_hidden():
-            for block, rows in (pair for pair, _ in zip(todo, range(workers + 1), strict=False)):
+            for block, rows in islice(todo, workers + 1):
                 waiting.append(pool.submit(make, plan, seed, block, rows, catalogue_only))
         while waiting:
             made = waiting.popleft().result()
-            for block, rows in (pair for pair, _ in zip(todo, range(1), strict=False)):
+            for block, rows in islice(todo, 1):
                 waiting.append(pool.submit(make, plan, seed, block, rows, catalogue_only))
             yield made
 
@@ -195,7 +196,7 @@ def _one_thread() -> None:
 def _main_hidden() -> Iterator[None]:
     """Start children that do not run the caller's script again: a script without a ``__main__`` guard may call us."""
     main = sys.modules["__main__"]
-    kept = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    kept: dict[str, Any] = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
     try:
         main.__dict__["__spec__"] = None
         yield

@@ -22,7 +22,7 @@ def of_galaxy(g: Galaxies, i: int, rng: np.random.Generator) -> str:
     mass = _grade(g["logmass"][i], (9.6, 10.4, 11.1), ("low-mass", "intermediate-mass", "massive", "very massive"))
     distance = _grade(g["z"][i], (0.15, 0.4, 0.8), ("nearby", "moderately distant", "distant", "very distant"))
     parts = [_say(rng, (f"A {distance}, {mass} galaxy.", f"This is a {mass} system, {distance}."))]
-    parts += [s for s in (_shape(g, i, rng), _stars(g, i, rng), _gas(g, i, rng), _dust(g, i, rng)) if rng.random() < 0.75]
+    parts += [about(g, i, rng) for about in (_shape, _stars, _gas, _dust) if rng.random() < 0.75]
     parts.append(_special(g, i, rng))
     return " ".join(s for s in parts if s)
 
@@ -63,7 +63,8 @@ def _gas(g: Galaxies, i: int, rng: np.random.Generator) -> str:
 
 
 def _dust(g: Galaxies, i: int, rng: np.random.Generator) -> str:
-    return _grade(g["av"][i], (0.25, 0.9), ("Little dust is present.", "Dust reddens it moderately.", "It is heavily reddened by dust."))
+    words = ("Little dust is present.", "Dust reddens it moderately.", "It is heavily reddened by dust.")
+    return _grade(g["av"][i], (0.25, 0.9), words)
 
 
 def _special(g: Galaxies, i: int, rng: np.random.Generator) -> str:

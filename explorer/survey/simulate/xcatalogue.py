@@ -44,12 +44,14 @@ def describe() -> dict[str, tuple[pa.DataType, str, str]]:
     return out
 
 
+@lru_cache(maxsize=8)
 def mean_area(band: str) -> float:
     """Effective area in cm² over a band for a photon index of 1.7."""
     lo, hi = xray.BANDS[band]
-    inside = (xray.ENERGY >= lo) & (xray.ENERGY < hi)
-    weight = xray.powerlaw(1.7)[inside] * np.gradient(xray.ENERGY)[inside]
-    return float((xray.area(xray.ENERGY[inside]) * weight).sum() / weight.sum())
+    energy = xray.ENERGY
+    inside = (energy >= lo) & (energy < hi)
+    weight = xray.powerlaw(1.7)[inside] * np.gradient(energy)[inside]
+    return float((xray.area(energy[inside]) * weight).sum() / weight.sum())
 
 
 def hardness(events: Events, background: float, exposure: float) -> dict[str, float | None]:
@@ -65,9 +67,10 @@ def hardness(events: Events, background: float, exposure: float) -> dict[str, fl
         "counts_b": net["b"][0],
         "src_cnts_aper_b": net["b"][1],
         "photflux_aper_b": flux["b"],
-        "flux_significance_b": max(net["b"][1], 0.0) / error,
+        "flux_significance_b": float(max(net["b"][1], 0.0) / error),
     }
-    for name, (x, y) in {"hard_hs": "hs", "hard_hm": "hm", "hard_ms": "ms"}.items():
+    for name in ("hard_hs", "hard_hm", "hard_ms"):
+        x, y = name[-2], name[-1]
         total = flux[x] + flux[y]
         out[name] = (flux[x] - flux[y]) / total if total > 0 else None
     return out

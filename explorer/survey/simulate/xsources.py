@@ -50,6 +50,19 @@ def describe(recipe: Recipe) -> dict[str, tuple[pa.DataType, str, str]]:
     }
 
 
+def _places(recipe: Recipe, truth: np.ndarray, rng: np.random.Generator) -> parameters.Galaxies:
+    """Field and position: a class is eight times likelier in the fields that list it."""
+    out: parameters.Galaxies = {}
+    for kind in np.unique(truth.astype(str)):
+        rows = truth == kind
+        liked = [f["share"] * (8.0 if kind in f.get("classes", ()) else 1.0) for f in recipe.fields]
+        fields = tuple({**f, "share": s} for f, s in zip(recipe.fields, liked, strict=True))
+        part = parameters.positions(fields, len(truth), rng)
+        for name, values in part.items():
+            out.setdefault(name, values.copy())[rows] = values[rows]
+    return out
+
+
 def draw_spectrum(kind: str, rng: np.random.Generator) -> tuple[str, np.ndarray, float, dict[str, float]]:
     """(model, photons per keV, nh, parameters) of a source of ``kind``."""
     normal, pick = rng.normal, rng.random()
@@ -86,11 +99,10 @@ def draw_spectrum(kind: str, rng: np.random.Generator) -> tuple[str, np.ndarray,
 
 def records(recipe: Recipe, seed: int, block: int, rows: slice, catalogue_only: bool) -> list[Record]:
     """Sources ``rows`` of block ``block``; their columns need their events, so ``catalogue_only`` only drops those."""
-    n = recipe.block
+    source, seed, n = source_of(recipe, seed, block, rows), recipe.key(seed), recipe.block
     truth = rarities.classes(recipe, n, stream(seed, _TRUTH, block))
-    place = parameters.positions(recipe, n, stream(seed, _PLACE, block))
+    place = _places(recipe, truth, stream(seed, _PLACE, block))
     rare = set(recipe.options.get("rare", ()))
-    source = source_of(recipe, seed, block, rows)
     out = []
     for i in range(rows.start, rows.stop):
         where = {k: v[i].item() if hasattr(v[i], "item") else v[i] for k, v in place.items()}

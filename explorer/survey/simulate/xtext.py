@@ -61,9 +61,7 @@ _MODEL: dict[str, tuple[str, ...]] = {
 }
 
 
-def of_source(
-    kind: str, curve: str, model: str, nh: float, drawn: dict[str, float], rng: np.random.Generator
-) -> str:
+def of_source(kind: str, curve: str, model: str, nh: float, drawn: dict[str, float], rng: np.random.Generator) -> str:
     """A summary of one source; each statement is missing at times, and one in twenty is mistaken."""
 
     def say(options: Sequence[str]) -> str:
