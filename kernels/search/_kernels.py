@@ -9,6 +9,8 @@ the number of threads, nor on the precision of the product.
 from __future__ import annotations
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
 from kernels._parallel import njit
 
@@ -27,7 +29,7 @@ def _loss(code, a, i, b, j, sq_i, sq_j):  # type: ignore[no-untyped-def]
         step = a[i, t] - b[j, t]
         total += step * step
     if code == 1:
-        return (np.float32(1.0) - np.float32(0.5) * (sq_i + sq_j)) + np.float32(0.5) * total
+        return np.float32(1.0) if sq_i * sq_j == np.float32(0.0) else np.float32(0.5) * total
     return total
 
 
@@ -68,33 +70,87 @@ def _bound(code, slope, worst, base):  # type: ignore[no-untyped-def]
     return np.float32(base - slope * worst)
 
 
+def _read(tile, i, j):  # type: ignore[no-untyped-def]
+    """Element of a tile of float32, or of bfloat16 seen as uint16."""
+    return tile[i, j]
+
+
+@overload(_read, inline="always")
+def _read_compiled(tile, i, j):  # type: ignore[no-untyped-def]
+    if tile.dtype == types.uint16:
+        return lambda tile, i, j: np.uint32(np.uint32(tile[i, j]) << np.uint32(16)).view(np.float32)
+    return lambda tile, i, j: tile[i, j]
+
+
+@njit
+def _some_above(tile, i, low, w_row, delta, bound, w):  # type: ignore[no-untyped-def]
+    """Whether any product of row ``i`` of a block passes the bound of its row (``low``) or of its column."""
+    some = np.int32(0)
+    for j in range(tile.shape[1]):
+        need = min(low + w[j], bound[j] + w_row)
+        some += np.int32(_read(tile, i, j) >= need - delta * abs(need))
+    return some > 0
+
+
+@njit
+def _some_above_row(tile, i, low, delta, w):  # type: ignore[no-untyped-def]
+    """Whether any product of row ``i`` of a block passes the bound of its row."""
+    some = np.int32(0)
+    for j in range(tile.shape[1]):
+        need = low + w[j]
+        some += np.int32(_read(tile, i, j) >= need - delta * abs(need))
+    return some > 0
+
+
+@njit(fastmath=True)
+def _largest(tile, i, w):  # type: ignore[no-untyped-def]
+    """Largest ``product - w`` of row ``i`` of a block."""
+    most = np.float32(-3e38)
+    for j in range(tile.shape[1]):
+        most = max(most, _read(tile, i, j) - w[j])
+    return most
+
+
+@njit
+def _first_bound(tile, i, w, k, slack, most):  # type: ignore[no-untyped-def]
+    """A bound for an empty heap of k: of the largest products of the blocks, the (k + 1)-th is beaten k times."""
+    width = tile.shape[1]
+    blocks = (width + BLOCK - 1) // BLOCK
+    if blocks <= k:
+        return np.float32(-3e38)
+    for t in range(blocks):
+        part = slice(t * BLOCK, min(width, (t + 1) * BLOCK))
+        most[t] = _largest(tile[:, part], i, w[part])
+    return np.float32(np.sort(most[:blocks])[blocks - 1 - k] - slack)
+
+
 @njit
 def scan_rows(  # type: ignore[no-untyped-def]
-    first, last, tile, code, slope, delta, a, sq_a, bound_a, base_a, w_a, b, sq_b, w_b, ids, own, heap_loss, heap_row
-):
+    first, last, tile, code, slope, delta, a, sq_a, bound_a, base_a, slack_a, w_a, b, sq_b, w_b, ids, own,
+    heap_loss, heap_row,
+):  # fmt: skip
     """Offer every column of ``tile`` (m, c) to the heaps of rows first..last; returns how many pairs were computed.
 
-    ``bound_a`` (m,) falls as heaps improve. ``ids`` (c,) are the rows written; ``own`` (m,) the id to leave out.
+    ``bound_a`` (m,) rises as heaps improve. ``slack_a`` (m,) is twice the error of a product. ``ids`` (c,) are
+    the rows written; ``own`` (m,) the id to leave out.
     """
     hits = 0
     width = tile.shape[1]
+    most = np.empty(width // BLOCK + 1, np.float32)
     for i in range(first, last):
+        if heap_loss[i, 0] == np.inf:
+            bound_a[i] = max(bound_a[i], _first_bound(tile, i, w_b, heap_loss.shape[1], slack_a[i], most))
         for start in range(0, width, BLOCK):
-            stop = min(width, start + BLOCK)
-            some = np.int32(0)
-            low = bound_a[i]
-            for j in range(start, stop):
-                need = low + w_b[j]
-                some += np.int32(tile[i, j] >= need - delta * abs(need))
-            if some == 0:
+            part = slice(start, min(width, start + BLOCK))
+            if not _some_above_row(tile[:, part], i, bound_a[i], delta, w_b[part]):
                 continue
-            for j in range(start, stop):
+            for j in range(part.start, part.stop):
                 need = bound_a[i] + w_b[j]
-                if tile[i, j] >= need - delta * abs(need) and ids[j] != own[i]:
+                if _read(tile, i, j) >= need - delta * abs(need) and ids[j] != own[i]:
                     hits += 1
                     loss = _loss(code, a, i, b, j, sq_a[i], sq_b[j])
                     if _push(loss, ids[j], heap_loss[i], heap_row[i]):
-                        bound_a[i] = _bound(code, slope, heap_loss[i, 0], base_a[i])
+                        bound_a[i] = max(bound_a[i], _bound(code, slope, heap_loss[i, 0], base_a[i]))
     return hits
 
 
@@ -110,28 +166,25 @@ def scan_pairs(  # type: ignore[no-untyped-def]
     """
     hits = 0
     width, room = tile.shape[1], kept_loss.shape[1]
+    bound_c, w_c = bound[c0 : c0 + width], w[c0 : c0 + width]
     kept[s] = 0
     while done[s] < last and kept[s] + width <= room:
         i = done[s]
         done[s] += 1
         r = r0 + i
+        w_r = w[r]
         for start in range(0, width, BLOCK):
-            stop = min(width, start + BLOCK)
-            some = np.int32(0)
-            low, w_r = bound[r], w[r]
-            for j in range(start, stop):
-                need = min(low + w[c0 + j], bound[c0 + j] + w_r)
-                some += np.int32(tile[i, j] >= need - delta * abs(need))
-            if some == 0:
+            part = slice(start, min(width, start + BLOCK))
+            if not _some_above(tile[:, part], i, bound[r], w_r, delta, bound_c[part], w_c[part]):
                 continue
-            for j in range(start, stop):
-                c = c0 + j
-                need = min(bound[r] + w[c], bound[c] + w_r)
-                if tile[i, j] >= need - delta * abs(need):
+            for j in range(part.start, part.stop):
+                need = min(bound[r] + w_c[j], bound_c[j] + w_r)
+                if _read(tile, i, j) >= need - delta * abs(need):
                     hits += 1
+                    c = c0 + j
                     loss = _loss(code, a, r, a, c, sq[r], sq[c])
                     if _push(loss, np.int32(c), heap_loss[r], heap_row[r]):
-                        bound[r] = _bound(code, slope, heap_loss[r, 0], base[r])
+                        bound[r] = max(bound[r], _bound(code, slope, heap_loss[r, 0], base[r]))
                     if loss <= heap_loss[c, 0]:
                         kept_loss[s, kept[s]] = loss
                         kept_col[s, kept[s]] = c
@@ -149,7 +202,7 @@ def give_columns(  # type: ignore[no-untyped-def]
         for e in range(kept[s]):
             c = kept_col[s, e]
             if first <= c < last and _push(kept_loss[s, e], kept_row[s, e], heap_loss[c], heap_row[c]):
-                bound[c] = _bound(code, slope, heap_loss[c, 0], base[c])
+                bound[c] = max(bound[c], _bound(code, slope, heap_loss[c, 0], base[c]))
 
 
 @njit
@@ -180,5 +233,50 @@ def finish(first, last, code, q, sq_q, a, sq_a, rows, loss):  # type: ignore[no-
                     step = np.float64(q[i, t]) - np.float64(a[j, t])
                     total += step * step
                 if code == 1:
-                    total = 1.0 - 0.5 * (sq_q[i] + sq_a[j]) + 0.5 * total
+                    total = 1.0 if sq_q[i] * sq_a[j] == 0 else 0.5 * total
             loss[i, e] = total
+
+
+@njit
+def quantize(first, last, a, codes, scale, lost):  # type: ignore[no-untyped-def]
+    """Rows first..last of ``a`` (n, d) as int8 ``codes`` times ``scale`` (n,); ``lost`` (n,) is what that drops."""
+    for i in range(first, last):
+        most = np.float32(0.0)
+        for t in range(a.shape[1]):
+            most = max(most, abs(a[i, t]))
+        unit = most / np.float32(127.0)
+        scale[i] = unit
+        total = 0.0
+        for t in range(a.shape[1]):
+            code = np.float32(0.0)
+            if unit > np.float32(0.0):
+                code = np.float32(np.rint(a[i, t] / unit))
+            codes[i, t] = np.int8(code)
+            step = np.float64(a[i, t]) - np.float64(code) * unit
+            total += step * step
+        lost[i] = np.sqrt(total) * (1.0 + 1e-6)
+
+
+@njit
+def scan_codes(  # type: ignore[no-untyped-def]
+    first, last, codes, scale, lost, w, norm, alive, q, q_unit, q_norm, q_lost, rounding, upper, heap, rows
+):
+    """First pass of one query over int8 rows first..last.
+
+    ``upper`` (n,) float32 becomes the most that ``product - w`` may be; ``heap`` (k,) ends with minus the k largest
+    of the least that it may be (``rows`` (k,) is scratch). ``q`` (d,) int16 times ``q_unit`` is the query, ``q_lost``
+    what that dropped of its length ``q_norm``.
+    """
+    for i in range(first, last):
+        if not alive[i]:
+            upper[i] = -np.inf
+            continue
+        total = np.int32(0)
+        for t in range(codes.shape[1]):
+            total += np.int32(codes[i, t]) * np.int32(q[t])
+        near = np.float32(total) * (scale[i] * q_unit) - w[i]
+        off = lost[i] * q_norm + norm[i] * q_lost + rounding
+        upper[i] = near + off
+        least = off - near
+        if least < heap[0]:
+            _push(least, np.int32(i), heap, rows)

@@ -17,7 +17,7 @@ where embeddings share a large mean, as those of foundation models do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,6 @@ class Rows:
     w: np.ndarray
     norm: np.ndarray
     sq: np.ndarray
-    error: np.ndarray | None = field(default=None)
 
     def __len__(self) -> int:
         return len(self.a)
@@ -112,6 +111,11 @@ class Rows:
     def take(self, rows: np.ndarray | slice) -> Rows:
         """The rows chosen, in that order."""
         return Rows(self.a[rows], self.w[rows], self.norm[rows], self.sq[rows])
+
+    def join(self, more: Rows) -> Rows:
+        """These rows, then ``more``."""
+        mine, theirs = (vars(x).values() for x in (self, more))
+        return Rows(*(np.concatenate(pair) for pair in zip(mine, theirs, strict=True)))
 
 
 def finite_rows(matrix: np.ndarray) -> np.ndarray:

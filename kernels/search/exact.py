@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from kernels._parallel import in_threads
+from kernels.search._products import margin
 from kernels.search._rows import Rows, Space
 
 TILE = 4096
@@ -19,13 +20,6 @@ NEVER = -3e38  # a bound that every product exceeds
 STRIPS = 16  # parts of a tile, each one call on the pool: fixed, so that nothing depends on the cores
 FEW = 4  # up to this many queries are answered by reading each row once, without a product
 Progress = Callable[[float], None] | None
-
-
-def margin(rows: Rows, others: Rows, offset: float) -> np.ndarray:
-    """(n,) how far a float32 product and its bound may be off: Higham & Mary (2019), sqrt(d) u with a factor 4."""
-    unit = 2.0**-24
-    product = (4 * np.sqrt(rows.a.shape[1]) + 8) * unit * rows.norm.astype(np.float64) * others.norm.max(initial=0)
-    return product + 8 * unit * (np.abs(rows.w) + np.abs(others.w).max(initial=0) + abs(offset))
 
 
 def tile_rows(memory: int) -> int:
@@ -102,7 +96,8 @@ def _tiles(space: Space, a: Rows, q: Rows, k: int, ids: np.ndarray, memory: int,
 
     heap_loss, heap_row = heaps((len(q), k))
     whole = len(ids) == len(a)
-    base = (space.offset + q.w - margin(q, a, space.offset)).astype(np.float32)
+    off = margin(q, a, space.offset)
+    base, slack = (space.offset + q.w - off).astype(np.float32), (2 * off).astype(np.float32)
     bound = np.full(len(q), NEVER, np.float32)
     own = np.full(len(q), -1, np.int32)
     step = tile_rows(memory)
@@ -113,7 +108,7 @@ def _tiles(space: Space, a: Rows, q: Rows, k: int, ids: np.ndarray, memory: int,
             r = slice(first, min(len(q), first + step))
             given = (
                 q.a[r] @ block.a.T, space.code, np.float32(space.slope), np.float32(0), q.a[r], q.sq[r], bound[r],
-                base[r], q.w[r], block.a, block.sq, block.w, part, own[r], heap_loss[r], heap_row[r],
+                base[r], slack[r], q.w[r], block.a, block.sq, block.w, part, own[r], heap_loss[r], heap_row[r],
             )  # fmt: skip
             in_threads(partial(_kernels.scan_rows, *stretch, *given) for stretch in parts(r.stop - first))
         if progress is not None:

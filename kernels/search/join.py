@@ -11,17 +11,26 @@ from functools import partial
 import numpy as np
 
 from kernels._parallel import in_threads
+from kernels.search._products import Products, half_pays
 from kernels.search._rows import Rows, Space
-from kernels.search.exact import NEVER, STRIPS, Progress, heaps, margin, parts, settle, tile_rows
+from kernels.search.exact import NEVER, STRIPS, Progress, heaps, parts, settle, tile_rows
 
 
 def self_join(
-    space: Space, a: Rows, k: int, memory: int = 1 << 30, progress: Progress = None
+    space: Space,
+    a: Rows,
+    k: int,
+    memory: int = 1 << 30,
+    progress: Progress = None,
+    half: bool | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest other rows of each row: distances (n, k) float64 ascending, rows (n, k) int64."""
+    """The k nearest other rows of each row: distances (n, k) float64 ascending, rows (n, k) int64.
+
+    ``half`` says whether products are taken in bfloat16 (None: where that is faster); the result is the same.
+    """
     n = len(a)
     step = tile_rows(memory)
-    join = _Join(space, a, min(k, max(n - 1, 1)), step)
+    join = _Join(space, a, min(k, max(n - 1, 1)), step, half_pays(*a.a.shape) if half is None else half)
     starts = range(0, n, step)
     pairs = [(i, i) for i in starts] + [(i, j) for i in starts for j in range(0, i, step)]
     for made, (i, j) in enumerate(pairs, 1):
@@ -35,14 +44,15 @@ def self_join(
 class _Join:
     """Heaps, bounds and buffers of one self-join."""
 
-    def __init__(self, space: Space, a: Rows, k: int, step: int):
+    def __init__(self, space: Space, a: Rows, k: int, step: int, half: bool):
         n = len(a)
         self.space, self.a = space, a
         self.heap_loss, self.heap_row = heaps((n, k))
-        self.base = (space.offset + a.w - margin(a, a, space.offset)).astype(np.float32)
+        self.products = Products(a, space.offset, step, half)
+        self.base = (space.offset + a.w - self.products.margin).astype(np.float32)
+        self.delta = np.float32(self.products.delta)
         self.bound = np.full(n, NEVER, np.float32)
         self.ids = np.arange(n, dtype=np.int32)
-        self.tile = np.empty((min(step, n), min(step, n)), np.float32)
         room = 4 * step
         self.kept = (
             np.zeros(STRIPS, np.int64),
@@ -51,19 +61,15 @@ class _Join:
             np.empty((STRIPS, room), np.int32),
         )
 
-    def products(self, r: slice, c: slice) -> np.ndarray:
-        """Products (rows, columns) float32, valid until the next call."""
-        out = self.tile[: r.stop - r.start, : c.stop - c.start]
-        return np.matmul(self.a.a[r], self.a.a[c].T, out=out)
-
     def one_side(self, r: slice) -> None:
         """A diagonal tile, offered to its rows."""
         from kernels.search import _kernels
 
         a, slope = self.a, np.float32(self.space.slope)
         given = (
-            self.products(r, r), self.space.code, slope, np.float32(0), a.a[r], a.sq[r], self.bound[r], self.base[r],
-            a.w[r], a.a[r], a.sq[r], a.w[r], self.ids[r], self.ids[r], self.heap_loss[r], self.heap_row[r],
+            self.products.tile(r, r), self.space.code, slope, self.delta, a.a[r], a.sq[r], self.bound[r], self.base[r],
+            self.products.slack[r], a.w[r], a.a[r], a.sq[r], a.w[r], self.ids[r], self.ids[r],
+            self.heap_loss[r], self.heap_row[r],
         )  # fmt: skip
         in_threads(partial(_kernels.scan_rows, *part, *given) for part in parts(r.stop - r.start))
 
@@ -77,7 +83,7 @@ class _Join:
         done = np.array([first for first, _ in stretches], np.int64)
         last = np.array([last for _, last in stretches], np.int64)
         given = (
-            self.products(r, c), r.start, c.start, self.space.code, slope, np.float32(0), a.a, a.sq, *shared, a.w,
+            self.products.tile(r, c), r.start, c.start, self.space.code, slope, self.delta, a.a, a.sq, *shared, a.w,
             self.heap_loss, self.heap_row, done, *self.kept,
         )  # fmt: skip
         width = c.stop - c.start
