@@ -37,15 +37,17 @@ _SIDE_CSS = """
 """
 _TABS_CSS = """
 :host { background: var(--ax-panel); }
-.bk-header { border-bottom: 1px solid var(--ax-line) !important; padding: 0 8px; gap: 2px; background: var(--ax-panel); }
-.bk-tab { border: none !important; background: none !important; color: var(--ax-muted) !important; padding: 8px 10px 7px;
-  font: 600 11px var(--ax-font); letter-spacing: .06em; text-transform: uppercase; border-radius: 0 !important; }
+.bk-header { border-bottom: 1px solid var(--ax-line) !important; padding: 0 8px; gap: 2px;
+  background: var(--ax-panel); }
+.bk-tab { border: none !important; background: none !important; color: var(--ax-muted) !important;
+  padding: 8px 10px 7px; font: 600 11px var(--ax-font); letter-spacing: .06em; text-transform: uppercase;
+  border-radius: 0 !important; }
 .bk-tab:hover { color: var(--ax-text) !important; }
 .bk-tab.bk-active { color: var(--ax-text) !important; box-shadow: inset 0 -2px var(--ax-select); }
 .bk-tab:focus-visible { outline: 2px solid var(--ax-focus); outline-offset: -2px; }
 """
 _TOAST_CSS = """
-:host { position: absolute; right: 14px; bottom: 54px; z-index: 35; width: auto !important; max-width: 440px; }
+:host { position: absolute !important; right: 14px; bottom: 54px; z-index: 35; width: auto !important; max-width: 440px; }
 .toast { background: var(--ax-panel); border: 1px solid var(--ax-strong-line); border-left: 3px solid var(--ax-good);
   border-radius: 8px; box-shadow: var(--ax-shadow); padding: 9px 14px; cursor: pointer; white-space: pre-wrap;
   overflow-wrap: anywhere; animation: ax-leave .4s ease 5s forwards; }

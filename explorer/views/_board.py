@@ -28,7 +28,7 @@ export function render({ model, el }) {
     const at = live(ev)
     if (!at) return
     ev.preventDefault()
-    model.send_msg({ ...at.dataset, ...extra, shift: ev.shiftKey, ctrl: ev.ctrlKey || ev.metaKey })
+    model.send_msg({ ...at.dataset, ...extra, shift: !!ev.shiftKey, ctrl: !!(ev.ctrlKey || ev.metaKey) })
   }
   const typed = (at) => at instanceof HTMLSelectElement || at instanceof HTMLInputElement
   box.addEventListener("click", (ev) => { if (!typed(live(ev))) tell(ev) })

@@ -14,14 +14,16 @@ CSS = """
 :host { overflow: visible; z-index: 20; }
 .hd { display: flex; align-items: center; gap: 8px; height: 100%; padding: 0 12px; box-sizing: border-box; }
 .hd .brand { display: flex; align-items: center; gap: 9px; min-width: 0; margin-right: 6px; }
-.hd .brand svg { flex: none; } .hd .brand b { font-size: 13.5px; font-weight: 650; white-space: nowrap; overflow: hidden;
+.hd .brand svg { flex: none; }
+.hd .brand b { font-size: 13.5px; font-weight: 650; white-space: nowrap; overflow: hidden;
   text-overflow: ellipsis; max-width: 210px; }
 .hd .brand small { color: var(--ax-muted); font-size: 11px; white-space: nowrap; }
 .hd label { display: flex; align-items: center; height: 28px; border: 1px solid var(--ax-line); border-radius: 6px;
-  background: var(--ax-raised); padding-left: 8px; gap: 2px; color: var(--ax-muted); font-size: 11px; white-space: nowrap; }
+  background: var(--ax-raised); padding-left: 8px; gap: 2px; color: var(--ax-muted); font-size: 11px;
+  white-space: nowrap; }
 .hd label:hover, .hd input:hover { border-color: var(--ax-strong-line); }
 .hd label:focus-within { outline: 2px solid var(--ax-focus); }
-.hd select { all: unset; font: 12.5px var(--ax-font); color: var(--ax-text); padding: 0 7px 0 5px; cursor: pointer;
+.hd select { all: unset; font: 12.5px/26px var(--ax-font); color: var(--ax-text); padding: 0 7px 0 5px; cursor: pointer;
   height: 26px; max-width: 118px; text-overflow: ellipsis; overflow: hidden; white-space: nowrap; }
 .hd select option, .hd optgroup { background: var(--ax-panel); color: var(--ax-text); }
 .hd .ask { flex: 1; min-width: 120px; position: relative; }
@@ -45,7 +47,8 @@ CSS = """
 """
 
 _LOGO = (
-    '<svg width="22" height="22" viewBox="0 0 22 22" aria-hidden="true"><circle cx="6" cy="15.5" r="2" fill="var(--ax-data)"/>'
+    '<svg width="22" height="22" viewBox="0 0 22 22" aria-hidden="true">'
+    '<circle cx="6" cy="15.5" r="2" fill="var(--ax-data)"/>'
     '<circle cx="11.5" cy="17.5" r="1.3" fill="var(--ax-data)" opacity=".75"/>'
     '<circle cx="4" cy="9.5" r="1.4" fill="var(--ax-data)" opacity=".75"/>'
     '<circle cx="10" cy="11.5" r="1.6" fill="var(--ax-data)"/><path d="M16.5 1.5l1.1 3.4 3.4 1.1-3.4 1.1-1.1 3.4'

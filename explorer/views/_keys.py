@@ -51,7 +51,7 @@ export function render({ model, el }) {
     const held = ev.ctrlKey || ev.metaKey
     const undo = held && ev.key.toLowerCase() === "z"
     if (!undo && (held || ev.altKey || !KEYS.includes(ev.key))) return
-    if (ev.key.startsWith("Arrow") && at.matches?.("[role=slider], input")) return
+    if (ev.key.startsWith("Arrow") && at.matches?.("[role=slider], [role=listbox], input")) return
     ev.preventDefault()
     ev.stopPropagation()
     if (ev.key === "/") {
@@ -95,11 +95,12 @@ class Keys(pn.custom.JSComponent):
 def help_card() -> str:
     """HTML of the list of keys."""
     lines = "".join(f"<dt>{escape(key)}</dt><dd>{escape(told)}</dd>" for key, told in HELP.items())
-    return f'<div class="keys" data-do="help" role="dialog" aria-label="Keys"><div><h2>Keys</h2><dl>{lines}</dl></div></div>'
+    inner = f"<div><h2>Keys</h2><dl>{lines}</dl></div>"
+    return f'<div class="keys" data-do="help" role="dialog" aria-label="Keys">{inner}</div>'
 
 
 HELP_CSS = """
-:host { position: fixed; inset: 0; z-index: 40; }
+:host { position: fixed !important; inset: 0; z-index: 40; width: auto !important; height: auto !important; }
 .keys { position: absolute; inset: 0; display: flex; align-items: center; justify-content: center; cursor: default;
   background: rgba(0, 0, 0, .45); }
 .keys > div { background: var(--ax-panel); border: 1px solid var(--ax-strong-line); border-radius: 12px;

@@ -74,16 +74,29 @@ def _packed(seen: np.ndarray, colours: np.ndarray, opacity: np.ndarray | int) ->
     return rgba.view(np.uint32)[..., 0]
 
 
-def shade_counts(counts: np.ndarray, colours: Sequence[str], spread: int = 0, least: int = 110) -> np.ndarray:
-    """Counts ``(h, w)`` in a gradient, equalised by histogram; ``least`` is the alpha of the thinnest pixel."""
+def shade_counts(counts: np.ndarray, colours: Sequence[str], spread: int = 0, least: int = 170) -> np.ndarray:
+    """Counts ``(h, w)`` in a gradient, equalised by histogram; ``least`` is the alpha of the thinnest pixel.
+
+    Where points are so few that they are widened, the colour tells the density around them and not the accident of
+    two on one pixel.
+    """
     seen = counts > 0
     if not seen.any():
         return np.zeros(counts.shape, np.uint32)
-    place = alpha(counts[seen], "eq_hist", 0)
+    level = counts[seen] if spread == 0 else _smoothed(counts, 3 + 2 * spread)[seen]
+    place = alpha(level, "eq_hist", 0)
     if place.min() == place.max():
-        place = np.full_like(place, 150)
-    picture = _packed(seen, table(tuple(colours))[place], np.interp(place, [0, 255], [least, 255]).astype(np.uint8))
-    return widen(picture, spread)
+        place = np.full_like(place, 128)
+    opacity = np.interp(place, [0, 255], [least, 255]).astype(np.uint8)
+    return widen(_packed(seen, table(tuple(colours))[place], opacity), spread)
+
+
+def _smoothed(counts: np.ndarray, sigma: float) -> np.ndarray:
+    """Counts smoothed by a Gaussian, as whole numbers 0 … 4095 of the densest pixel."""
+    from scipy.ndimage import gaussian_filter
+
+    dense = gaussian_filter(counts.astype(np.float32), sigma, truncate=2.5, mode="constant")
+    return (dense * (4095 / dense.max())).astype(np.uint32)
 
 
 def shade_values(means: np.ndarray, limits: tuple[float, float], colours: Sequence[str], spread: int = 0) -> np.ndarray:
@@ -104,7 +117,11 @@ def shade_categories(rgba: np.ndarray, spread: int = 0, least: int = 150) -> np.
 
 def shade_selection(counts: np.ndarray, mode: str, spread: int = 0) -> np.ndarray:
     """Counts of the selected rows ``(h, w)`` in the accent colour, as opaque as it takes to lie on top of the rest."""
-    return shade_counts(counts, [token(mode, "select")] * 2, spread, least=215)
+    seen = counts > 0
+    if not seen.any():
+        return np.zeros(counts.shape, np.uint32)
+    opacity = alpha(counts[seen], "eq_hist", 205) if spread == 0 else 225
+    return widen(_packed(seen, table((token(mode, "select"),) * 2)[0], opacity), spread)
 
 
 def robust_limits(values: np.ndarray) -> tuple[float, float]:

@@ -37,6 +37,15 @@ _OVER_CSS = """
 .tip > div { min-width: 0; padding-left: 4px; }
 .wait { position: absolute; inset: 0; }
 """
+_CORNER_CSS = """
+:host { position: absolute; top: 8px; left: 10px; z-index: 4; width: auto !important; }
+.corner { display: flex; gap: 8px; align-items: center; color: var(--ax-muted); font-size: 11.5px; }
+.corner button { all: unset; cursor: pointer; padding: 2px 8px; border-radius: 9px; border: 1px solid var(--ax-line);
+  background: var(--ax-panel); color: var(--ax-muted); font-size: 11px; }
+.corner button:hover { color: var(--ax-text); border-color: var(--ax-strong-line); }
+.corner button:focus-visible { outline: 2px solid var(--ax-focus); }
+"""
+_THUMBNAILS = {"auto": "on", "on": "off", "off": "auto"}
 _STAGE_CSS = ":host { position: relative; min-height: 0; overflow: hidden; background: var(--ax-sunken); }"
 
 
@@ -54,6 +63,7 @@ class MapView:
         self.canvas.paint(self.screen.theme)
         self.over = pn.pane.HTML("", stylesheets=[BODY_CSS + _OVER_CSS], margin=0)
         self.legend = Board(self._on_legend, LEGEND_CSS, height=52, margin=0)
+        self.corner = Board(self._on_corner, _CORNER_CSS, margin=0)
         self.points: Any = None
         self.xy = np.empty((0, 2), np.float32)
         self.colour: Any = Counts()
@@ -66,7 +76,7 @@ class MapView:
             (session, self._on_colour, ["color_by", "scorer", "marked"]),
             (session, self._on_focus, ["focus"]),
             (self.screen, self._on_look, ["theme", "continuous"]),
-            (self.screen, self._draw_thumbnails, ["thumbnails"]),
+            (self.screen, self._on_thumbnails, ["thumbnails"]),
         ]
         self._watching = [(o, o.param.watch(lambda *_, act=act: act(), names)) for o, act, names in watched]
 
@@ -80,7 +90,8 @@ class MapView:
         self.work.attach()
         self.over.object = f'<div class="wait">{skeleton()}</div>'
         stretch: dict[str, Any] = {"sizing_mode": "stretch_both", "margin": 0}
-        stage = pn.Column(self.canvas.pane_(), self.over, stylesheets=[_STAGE_CSS], **stretch)
+        stage = pn.Column(self.canvas.pane_(), self.over, self.corner, stylesheets=[_STAGE_CSS], **stretch)
+        self._draw_corner()
         if self.work.served:
             pn.state.onload(self._on_layout)
         else:
@@ -100,6 +111,7 @@ class MapView:
         """Another space or layout, or a survey that grew: every position may be new."""
         session, survey = self.session, self.session.survey
         space, layout = session.space, session.layout
+        self._draw_corner()
         if space not in survey.spaces or layout not in survey.layouts(space):
             self.points = None
             self.over.object = empty("No map yet", "Run explorer prepare on this survey: it lays out its spaces")
@@ -159,6 +171,10 @@ class MapView:
 
         self.work.deliver(act)
 
+    def _on_thumbnails(self) -> None:
+        self._draw_corner()
+        self._draw_thumbnails()
+
     def _mask(self) -> np.ndarray | None:
         selection = self.session.selection
         return selection.mask if selection.active else None
@@ -190,6 +206,10 @@ class MapView:
 
     def _draw_legend(self, mask: np.ndarray | None) -> None:
         self.legend.markup = legend(self.colour, mask, (self.screen.theme, self.screen.continuous))
+
+    def _draw_corner(self) -> None:
+        session = self.session
+        self.corner.markup = corner(session.space, session.layout, self.screen.thumbnails, session.survey)
 
     def _draw_thumbnails(self) -> None:
         """Thumbnails where few rows are visible, or where asked for."""
@@ -290,10 +310,21 @@ class MapView:
             return f"{self.colour.name}: {self.colour.labels[code] if code >= 0 else '–'}"
         return ""
 
+    def _on_corner(self, data: dict[str, Any]) -> None:
+        self.screen.thumbnails = _THUMBNAILS[self.screen.thumbnails]
+
     def _on_legend(self, data: dict[str, Any]) -> None:
         if isinstance(self.colour, Categories):
             rows = self.colour.slots == int(data["place"])
             self.session.select(rows, mode=CLICKED[bool(data["shift"]), bool(data["ctrl"])])
+
+
+def corner(space: str, layout: str, thumbnails: str, survey: Any) -> str:
+    """HTML of the map's corner: which layout it is, and whether thumbnails lie on it."""
+    told = f"<span>{escape(space)} · {escape(layout)}</span>" if layout else ""
+    title = "Thumbnails on the map: auto shows them when few rows are in view"
+    button = f'<button data-do="thumbnails" title="{title}">thumbnails {thumbnails}</button>'
+    return f'<div class="corner">{told}{button if "image" in survey.modalities else ""}</div>'
 
 
 def hover_card(name: str, told: str, picture: bytes | None, at: tuple[float, float], shape: tuple[int, int]) -> str:

@@ -39,9 +39,6 @@ CSS = """
 .rk .pic { width: 32px; padding: 1px 4px; }
 .rk .pic img, .rk .pic span { display: block; width: 30px; height: 30px; border-radius: 4px;
   background: var(--ax-sunken); }
-.rk .bar { position: relative; display: inline-block; width: 46px; height: 4px; border-radius: 2px; margin-right: 7px;
-  vertical-align: middle; background: var(--ax-line); overflow: hidden; }
-.rk .bar i { position: absolute; inset: 0 auto 0 0; background: var(--ax-data); }
 .rk .foot { display: flex; align-items: center; gap: 4px; padding: 5px 10px; border-top: 1px solid var(--ax-line);
   color: var(--ax-muted); font-size: 11.5px; }
 .rk .foot span { flex: 1; }
@@ -96,7 +93,6 @@ def _line(line: Line) -> str:
     into_view = "data-into-view" if line.focused else ""
     picture = f'<img alt="" src="{data_url(line.picture)}">' if line.picture is not None else "<span></span>"
     known = math.isfinite(line.percentile)
-    bar = f'<span class="bar"><i style="width:{line.percentile:.0f}%"></i></span>' if known else ""
     chip = f'<span class="ax-chip">{escape(line.mark)}</span>' if line.mark else ""
     name = escape(line.id)
     score = number(line.score) if not math.isinf(line.score) else "∞"
@@ -104,7 +100,7 @@ def _line(line: Line) -> str:
         f'<tr class="{classes}" data-do="focus" data-row="{line.row}" tabindex="0" {into_view}>'
         f'<td class="n rank">{count(line.rank) if line.rank else "–"}</td><td class="pic">{picture}</td>'
         f'<td class="id" title="{name}">{name}</td><td class="n">{score}</td>'
-        f'<td class="n">{bar}{f"{line.percentile:.2f}" if known else "–"}</td><td class="wide">{chip}</td></tr>'
+        f'<td class="n">{f"{line.percentile:.2f}" if known else "–"}</td><td class="wide">{chip}</td></tr>'
     )
 
 

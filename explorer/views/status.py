@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ CSS = """
   padding: 0 8px; font-family: var(--ax-mono); font-size: 11px; }
 .st button, .st select, .st input { all: unset; box-sizing: border-box; height: 26px; padding: 0 9px;
   border-radius: 6px; border: 1px solid var(--ax-line); background: var(--ax-raised);
-  color: var(--ax-text); cursor: pointer; }
+  color: var(--ax-text); cursor: pointer; line-height: 24px; }
 .st input { cursor: text; width: 128px; } .st input::placeholder { color: var(--ax-faint); }
 .st button:hover, .st select:hover, .st input:hover { border-color: var(--ax-strong-line); }
 .st button:focus-visible, .st select:focus-visible, .st input:focus { outline: 2px solid var(--ax-focus); }
@@ -100,6 +102,18 @@ def mark_counts(session: Any) -> list[tuple[str, int]]:
     mine = marks[marks["user"] == session.user] if len(marks) else marks
     found = mine["label"][mine["label"] != ""].value_counts() if len(mine) else {}
     return [(str(label), int(n)) for label, n in found.items()]
+
+
+def as_one(path: Path) -> tuple[str, bytes]:
+    """Name and bytes of an exported file, in a zip with what lies beside it (a CSV's provenance) where there is any."""
+    files = sorted(path.parent.iterdir())
+    if len(files) == 1:
+        return path.name, path.read_bytes()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            archive.write(file, file.name)
+    return f"{path.stem}.zip", packed.getvalue()
 
 
 class StatusView:
@@ -194,7 +208,7 @@ class StatusView:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / f"{session.survey.name}-{len(session.selection)}.{ENDINGS.get(kind, kind)}"
                 session.export(path)
-                return path.name, path.read_bytes()
+                return as_one(path)
 
         def done(made: tuple[str, bytes]) -> None:
             self.board.download = {"name": made[0], "data": base64.b64encode(made[1]).decode("ascii")}
