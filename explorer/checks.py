@@ -64,7 +64,7 @@ def _check_item(reader: Any, item: Item, scan: Scan) -> list[Record]:
     try:
         entries = list(reader.read(item, scan))
     except ReadError as raised:
-        refused = raised
+        refused: ReadError | None = raised
     else:
         refused = None
     if refused is not None:

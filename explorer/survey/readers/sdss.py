@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from explorer.survey._reading import FileReader, Item, Row, Scan, native, open_fits, outline, plain, stem
+from explorer.survey._reading import FileReader, Item, Row, Scan, first_row, native, open_fits, outline, plain, stem
 from explorer.survey._spectra import FLUX_UNIT, make_spectrum
 from explorer.survey.records import ReadError, Record
 
@@ -83,15 +83,17 @@ class Sdss(FileReader):
             wavelength = 10.0 ** native(data["loglam"]).astype(np.float64)
             spectrum = make_spectrum(item.source, wavelength, data["flux"], data.get("ivar"), mask)
             result, lines = found.where("class", "z"), found.where("linename", "linearea")
-            values = _values(None if result is None else hdus[result].data, hdus[0].header)
+            row = None
+            if result is not None and found.hdus[result].shape[0] > 0:
+                row = first_row(item.path, hdus, result, found.hdus[result])
+            values = _values(row, hdus[0].header)
             values |= {} if lines is None else _lines(hdus[lines].data)
         yield Record(stem(item.path), "", values, spectrum=spectrum, source=item.source)
 
 
-def _values(table: Any, header: Any) -> dict[str, Any]:
+def _values(row: Row | None, header: Any) -> dict[str, Any]:
     values: dict[str, Any] = dict.fromkeys(_FIELDS)
-    if table is not None and len(table):
-        row = Row(table[0])
+    if row is not None:
         values = {name: row.get(*names) for name, (names, _) in _FIELDS.items()}
     for name, keys in {
         "ra": ("PLUG_RA", "RA"),
