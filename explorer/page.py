@@ -47,7 +47,8 @@ _TABS_CSS = """
 .bk-tab:focus-visible { outline: 2px solid var(--ax-focus); outline-offset: -2px; }
 """
 _TOAST_CSS = """
-:host { position: absolute !important; right: 14px; bottom: 54px; z-index: 35; width: auto !important; max-width: 440px; }
+:host { position: absolute !important; right: 14px; bottom: 54px; z-index: 35;
+  width: auto !important; max-width: 440px; }
 .toast { background: var(--ax-panel); border: 1px solid var(--ax-strong-line); border-left: 3px solid var(--ax-good);
   border-radius: 8px; box-shadow: var(--ax-shadow); padding: 9px 14px; cursor: pointer; white-space: pre-wrap;
   overflow-wrap: anywhere; animation: ax-leave .4s ease 5s forwards; }

@@ -78,7 +78,8 @@ class Seen:
         ranges = self.page.evaluate(
             """() => { for (const root of Bokeh.documents[0].roots()) {
               const f = [...root.references()].find((m) => m.type === "Figure" && m.toolbar_location === "right")
-              if (f) return [f.x_range.start, f.x_range.end, f.y_range.start, f.y_range.end, f.inner_width, f.inner_height]
+              if (!f) continue
+              return [f.x_range, f.y_range].flatMap((r) => [r.start, r.end]).concat(f.inner_width, f.inner_height)
             } }"""
         )
         names = ("x0", "x1", "y0", "y1", "width", "height")
