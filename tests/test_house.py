@@ -33,7 +33,8 @@ def _room(module: str) -> int | None:
     for place, room in enumerate(ROOMS):
         if module == room or module.startswith(room + "."):
             return place
-    return len(ROOMS) - 1
+    own = ROOT.joinpath(*module.split(".")[:2])
+    return len(ROOMS) - 1 if own.with_suffix(".py").exists() or own.is_dir() else None
 
 
 def _imports(path: Path) -> list[tuple[str, bool]]:
