@@ -172,7 +172,7 @@ def _with_modalities(
         clean = spectra.noiseless(seen, recipe.spectrum)
         flux, ivar = spectra.observe(clean, seen, recipe.spectrum, seed, rows)
         if recipe.options.get("measure_lines"):
-            extra = measure.lines_of_block(grid, flux, ivar, seen["z"], seen["sigma_star"])
+            extra = measure.lines_of_block(grid, flux, ivar, seen["z"])
     out = []
     for i, row in enumerate(rows):
         values = _values(names, [c[i] if not hasattr(c[i], "item") else c[i].item() for c in cells]) | extra[i]

@@ -12,7 +12,7 @@ from explorer.survey.simulate.companions import add_lens, add_merger, add_neighb
 from explorer.survey.simulate.parameters import Galaxies, stream, take
 from explorer.survey.simulate.recipe import Band, ImageSpec
 
-OVER = 2  # cells a side of a pixel
+OVER = 2  # cells a side of a pixel; blur() adds them in pairs
 MARGIN = 4  # pixels painted beyond each edge
 _PURPOSE_LOOK, _PURPOSE_NOISE, _PURPOSE_FIELD = 21, 22, 23
 _CHUNK = 32
@@ -77,7 +77,10 @@ def paint(g: Galaxies, spec: ImageSpec) -> np.ndarray:
         if len(edge):
             for b, band in enumerate(spec.bands):
                 depth = 0.9 * (7000 / np.sqrt(band.lo * band.hi)) ** 1.3
-                added[edge, b] *= shapes.dust_lane(take(s, edge), u[edge], v[edge], depth)
+                before = added[edge, b]
+                after = before * shapes.dust_lane(take(s, edge), u[edge], v[edge], depth)
+                kept = after.sum(axis=(1, 2)) / before.sum(axis=(1, 2))  # magnitudes hold the dust already
+                added[edge, b] = after / kept[:, None, None]
         scene[late] += added
     _points(scene, g, step)
     return scene
@@ -121,8 +124,8 @@ def blur(scene: np.ndarray, spec: ImageSpec) -> np.ndarray:
     psf = np.stack([_psf(band, cells, step) for band in spec.bands])
     seen = fft.irfft2(fft.rfft2(scene) * psf, s=(cells, cells))
     cut = seen[:, :, OVER * MARGIN : -OVER * MARGIN, OVER * MARGIN : -OVER * MARGIN]
-    n, bands = scene.shape[:2]
-    return cut.reshape(n, bands, spec.size, OVER, spec.size, OVER).sum(axis=(3, 5))
+    rows = cut[:, :, 0::OVER] + cut[:, :, 1::OVER]
+    return rows[..., 0::OVER] + rows[..., 1::OVER]
 
 
 def _unit_noise(rng: np.random.Generator, size: int, correlated: bool) -> np.ndarray:

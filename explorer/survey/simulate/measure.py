@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from explorer.survey.simulate import lines, populations
 
@@ -33,11 +34,10 @@ def describe() -> dict[str, tuple[pa.DataType, str, str]]:
     return out
 
 
-def lines_of_block(
-    wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, z: np.ndarray, sigma: np.ndarray
-) -> list[dict[str, Any]]:
+def lines_of_block(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, z: np.ndarray) -> list[dict[str, Any]]:
     """For each spectrum (n, m) at redshift ``z``: fluxes, errors, ratios and class."""
-    return [measure(wavelength, flux[i], ivar[i], float(z[i])) for i in range(len(flux))]
+    with threadpool_limits(1):  # matrices too small to share
+        return [measure(wavelength, flux[i], ivar[i], float(z[i])) for i in range(len(flux))]
 
 
 def measure(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, z: float) -> dict[str, Any]:
