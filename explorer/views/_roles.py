@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -65,3 +66,34 @@ def number(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return out if np.isfinite(out) else None
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def unit_of(survey: Survey, modality: str) -> str:
+    """The unit of a modality as a person writes it, '' where the survey does not say."""
+    meta = survey.modalities[modality]
+    return pretty(str(meta.get("flux_unit", meta.get("unit", ""))))
+
+
+def pretty(unit: str) -> str:
+    """A unit in FITS or plain notation as it is typeset; text that it cannot read stays as it is.
+
+    >>> pretty("1e-17 erg/s/cm2/AA"), pretty("1E-17 erg/cm^2/s/Ang"), pretty("10**-17 erg s**-1"), pretty("nJy")
+    ('10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹', '10⁻¹⁷ erg cm⁻² s⁻¹ Å⁻¹', '10⁻¹⁷ erg s⁻¹', 'nJy')
+    >>> pretty("1e-17 erg / (s cm2 Angstrom)"), pretty("what the camera gave!")
+    ('10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹', 'what the camera gave!')
+    """
+    text = re.sub(r"\b1e([+-]?\d+)\b", lambda m: f"10^{int(m[1])}", unit.strip(), flags=re.IGNORECASE)
+    text = re.sub(r"/\s*\(([^()]*)\)", lambda m: "/" + "/".join(m[1].replace("*", " ").split()), text)
+    text = re.sub(r"\b(Angstroms?|Ang|AA|A)(?![A-Za-z])", "Å", text)
+    out = []
+    for i, part in enumerate(text.split("/")):
+        for word in re.split(r"[\s·]+|(?<=[A-Za-zÅ\d])\*(?!\*)|(?<!\*)\*(?=[A-Za-z])", part.strip()):
+            found = re.fullmatch(r"([A-Za-zÅµ]+|10)(?:\^|\*\*)?\(?([+-]?\d+)?\)?", word)
+            if found is None:
+                return unit.strip()
+            power = int(found[2] or 1) * (-1 if i and not found[1].startswith("10") else 1)
+            out.append(found[1] + ("" if power == 1 else str(power).translate(_RAISED)))
+    return " ".join(out)

@@ -37,7 +37,7 @@ export function render({ model, el }) {
     for (let c = Math.max(1, ideal - 3); c <= ideal + 3; c++) {  // near the size asked for, fill the room
       const s = Math.floor((width - GAP * (c - 1)) / c)
       const r = Math.max(1, Math.floor((height + GAP) / (s + GAP)))
-      const worth = Math.min(1, (r * (s + GAP) - GAP) / height) - 1.2 * Math.abs(Math.log(s / want))
+      const worth = Math.min(1, (r * (s + GAP) - GAP) / height) - 0.8 * Math.abs(Math.log(s / want))
       if (s > 8 && worth > best) { best = worth; columns = c; side = s; rows = r }
     }
     const now = columns + "x" + rows + "x" + side
@@ -67,7 +67,7 @@ export function render({ model, el }) {
       pen.drawImage(image, sx, sy, sw, sh, left + ((size - w) >> 1), top + ((size - h) >> 1), w, h)
     }
     for (const name of layer.querySelectorAll(".badge i")) {  // the end of an id is where ids differ
-      const id = name.dataset.id, room = Math.floor((side - 16) / 6) - name.previousSibling.textContent.length
+      const id = name.dataset.id, room = Math.floor((side - 20) / 6.3 - 1.15 * name.previousSibling.textContent.length)
       name.textContent = id.length <= room ? id : room > 3 ? "…" + id.slice(1 - room) : ""
     }
     layer.style.gridTemplateColumns = `repeat(${columns}, ${side}px)`

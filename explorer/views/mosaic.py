@@ -141,8 +141,8 @@ class MosaicView:
         )
         bands = self._band_widgets(common)
         del common["description"]
-        faint = slider(name="faint light", end=1.0, step=0.01, value=faintness(c.softening), width=80, **common)
-        white = slider(name="white %", start=95, end=100, step=0.05, value=c.white, width=80, **common)
+        faint = slider(name="faint", end=1.0, step=0.01, value=faintness(c.softening), width=80, **common)
+        white = slider(name="white", start=95, end=100, step=0.05, value=c.white, width=80, **common)
         faint.param.watch(lambda e: setattr(c, "softening", softness(e.new)), "value_throttled")
         white.param.watch(lambda e: setattr(c, "white", e.new), "value_throttled")
         size = pn.widgets.IntSlider.from_param(c.param.tile, name="tile", width=64, **common)

@@ -12,7 +12,7 @@ import param
 
 from explorer.survey.records import Spectrum
 from explorer.views import _spectra
-from explorer.views._roles import REDSHIFT, column_of, number, redshift_of
+from explorer.views._roles import REDSHIFT, column_of, number, redshift_of, unit_of
 from explorer.views._specfigure import LABELS, SpectrumFigure, line_columns
 from explorer.views._theme import BODY_CSS, CONTROLS_CSS, empty, escape, failure, screen_of
 from explorer.views._work import Work
@@ -82,7 +82,7 @@ def render_spectrum(survey: Survey, row: int, smoothing: float = 2.0) -> Picture
         row,
         row_id,
         redshift_of(survey, row),
-        str(survey.modalities["spectrum"].get("flux_unit", survey.modalities["spectrum"].get("unit", ""))),
+        unit_of(survey, "spectrum"),
         found,
         {k: v.astype(np.float32) for k, v in drawn_raw.items()},
         {k: v[coarse].astype(np.float32) for k, v in drawn.items()},
