@@ -220,3 +220,13 @@ def test_a_killed_writer_leaves_a_whole_survey_and_frees_its_lock(tmp_path: Path
         assert writer.sources == {f"f{i}" for i in range(6)}
         writer.append(records(2, start=6))
     assert len(Survey.open(tmp_path)) == 8
+
+
+def test_few_and_many_ids_find_the_same_rows(survey: Survey) -> None:
+    many = [str(BIG + i) for i in (*range(20), 3, 3)]
+    assert survey.rows_of(many).tolist() == [*range(20), 3, 3]
+    assert survey.rows_of(many[17:]).tolist() == [17, 18, 19, 3, 3]
+    assert survey.rows_of([]).dtype == np.int64
+    for wanted in (["nobody"], [*many, "nobody"]):
+        with pytest.raises(UnknownName, match="nobody"):
+            survey.rows_of(wanted)
