@@ -48,13 +48,13 @@ def bipartite(distances: np.ndarray, rows: np.ndarray, n_neighbors: int, fitted:
     return sparse.csr_matrix((weight[keep], (heads, rows[keep])), shape=(m, fitted))
 
 
-def periods(graph: sparse.csr_matrix, n_epochs: int) -> sparse.csr_matrix:
-    """The graph with, for weights, the epochs between two uses of each edge; edges never used are dropped."""
+def rates(graph: sparse.csr_matrix, n_epochs: int) -> sparse.csr_matrix:
+    """The graph with, for weights, the share of epochs that use an edge; edges never used are dropped."""
     heaviest = graph.data.max(initial=0)
     used = graph.copy()
     used.data[used.data < heaviest / max(n_epochs, 10)] = 0
     used.eliminate_zeros()
-    used.data = (heaviest / used.data).astype(np.float32)
+    used.data = (used.data / heaviest).astype(np.float32)
     return used
 
 

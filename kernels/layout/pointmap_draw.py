@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,45 +68,43 @@ def thresholds(low: float, high: float, pixels: int, scale: float, shift: float,
     The first is the smallest number at or above ``low``, the last the smallest above ``high``, and number c
     between them the smallest v with ``v * scale + shift >= c``.
     """
-    first, end = _at_least(low, dtype), _above(high, dtype)
-    signed = np.int32 if dtype == np.float32 else np.int64
-    lo, hi = _to_ordered(np.array([first, end], dtype), signed).astype(object)
-    want = np.arange(1, pixels, dtype=np.float64)
-    if lo >= hi:  # no number of this type lies in the window
-        return np.full(pixels + 1, end, dtype)
-    # Bisection over the numbers between, in unsigned steps from the first: the answer is in [below + 1, above].
-    below, above = np.zeros(pixels - 1, np.uint64), np.full(pixels - 1, hi - lo, np.uint64)
-    for _ in range(int(hi - lo).bit_length()):
-        middle = below + (above - below) // np.uint64(2)
-        value = _from_ordered(middle, lo, signed, dtype).astype(np.float64)
-        reached = value * scale + shift >= want
-        above = np.where(reached, middle, above)
-        below = np.where(reached, below, np.minimum(middle + np.uint64(1), above))
-    inner = _from_ordered(above, lo, signed, dtype)
-    return np.concatenate([[first], inner, [end]]).astype(dtype)
+    edges = np.empty(pixels + 1, dtype)
+    edges[0], edges[-1] = _at_least(low, dtype), _above(high, dtype)
+    whole, lowest = (np.int32, -(2**31)) if dtype == np.float32 else (np.int64, -(2**63))
+    _bisect(edges, edges.view(whole), lowest, scale, shift)
+    return edges
 
 
-def _to_ordered(values: NDArray, signed: type) -> NDArray:
-    """Integers in the order of the floats."""
-    bits = (values + 0).view(signed)  # + 0 makes -0.0 the same as 0.0
-    return np.where(bits < 0, np.iinfo(signed).min - bits, bits)
+@njit
+def _bisect(edges, bits, lowest, scale, shift):
+    """Fill the edges between the first and the last; ``bits`` are the same memory as whole numbers.
+
+    ``b if b >= 0 else lowest - b`` puts the bits of floats in the order of the floats.
+    """
+    last = len(edges) - 1
+    low, high = np.int64(bits[0]), np.int64(bits[last])
+    low = low if low >= 0 else lowest - low
+    high = high if high >= 0 else lowest - high
+    for c in range(1, last):
+        a, b = low, max(low, high)
+        while a < b:
+            middle = (a >> 1) + (b >> 1) + (a & b & 1)
+            bits[c] = middle if middle >= 0 else lowest - middle
+            if np.float64(edges[c]) * scale + shift >= c:
+                b = middle
+            else:
+                a = middle + 1
+        bits[c] = a if a >= 0 else lowest - a
+        low = a  # the next edge is not below this one
 
 
-def _from_ordered(steps: NDArray, base: int, signed: type, dtype: np.dtype) -> NDArray:
-    unsigned = np.uint32 if signed is np.int32 else np.uint64
-    with np.errstate(over="ignore"):
-        ordered = (steps + np.array(base).astype(np.int64).astype(np.uint64)).astype(unsigned).view(signed)
-        bits = np.where(ordered < 0, np.array(np.iinfo(signed).min, signed) - ordered, ordered)
-    return bits.astype(signed).view(dtype)
-
-
-def _at_least(value: float, dtype: np.dtype) -> np.generic:
+def _at_least(value: float, dtype: np.dtype) -> Any:
     with np.errstate(over="ignore"):
         near = np.asarray(value).astype(dtype)[()]
     return near if float(near) >= value else np.nextafter(near, dtype.type(np.inf))
 
 
-def _above(value: float, dtype: np.dtype) -> np.generic:
+def _above(value: float, dtype: np.dtype) -> Any:
     with np.errstate(over="ignore"):
         near = np.asarray(value).astype(dtype)[()]
     return near if float(near) > value else np.nextafter(near, dtype.type(np.inf))
@@ -151,27 +150,32 @@ def _by_rows(points: Strips, frame: Frame, visible: _Visible, work: Callable[[in
 
 
 _NONE = np.empty(0, np.uint8)
+_BLOCK = 1024
+_ALONE = 24  # a pixel's run of points costs as much as so many points one by one, 6 more for each row it crosses
 
 
 def count_frame(points: Strips, frame: Frame, keep: NDArray | None = None) -> NDArray:
     """Points per pixel, (height, width) uint32; ``keep`` (m,) uint8 of 0 and 1 in sorted order restricts."""
-    out = np.zeros(frame.shape, np.uint32)
+    height, width = frame.shape
+    flat = np.zeros(height * width + 1, np.uint32)  # the last takes what a band does not own
     seen = _visible(points, frame)
     kept = _NONE if keep is None else keep
-    _by_rows(points, frame, seen, lambda a, b, r0, r1: _count(*_common(points, frame, seen, a, b, r0, r1), kept, out))
-    return out
+    _by_rows(points, frame, seen, lambda a, b, r0, r1: _count(*_common(points, frame, seen, a, b, r0, r1), kept, flat))
+    return flat[:-1].reshape(height, width)
 
 
 def mean_frame(points: Strips, frame: Frame, values: NDArray) -> NDArray:
     """Mean of ``values`` (m,) float32 in sorted order, NaN skipped: (height, width) float32, NaN where empty."""
-    total, count = np.zeros(frame.shape), np.zeros(frame.shape, np.uint32)
+    height, width = frame.shape
+    total, count = np.zeros(height * width + 1), np.zeros(height * width + 1, np.uint32)
     seen = _visible(points, frame)
     _by_rows(
         points, frame, seen,
         lambda a, b, r0, r1: _sum(*_common(points, frame, seen, a, b, r0, r1), values, total, count),
     )  # fmt: skip
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        return np.divide(total, count).astype(np.float32)
+        mean = np.divide(total[:-1], count[:-1], dtype=np.float64).astype(np.float32)
+    return mean.reshape(height, width)
 
 
 def max_frame(points: Strips, frame: Frame, values: NDArray) -> NDArray:
@@ -186,21 +190,24 @@ def max_frame(points: Strips, frame: Frame, values: NDArray) -> NDArray:
 
 
 def colour_frame(points: Strips, frame: Frame, codes: NDArray, palette: NDArray) -> NDArray:
-    """Sums of red, green, blue and the count per pixel, (height, width, 4) uint64.
+    """Sums of red, green, blue and the count per pixel, (height, width, 4) uint32 or uint64.
 
     ``codes`` (m,) uint8 or uint16 in sorted order; a code of ``len(palette)`` is no category and not counted.
     """
-    lanes = np.zeros(len(palette) + 1, np.uint64)
-    for lane in range(3):
-        lanes[:-1] |= palette[:, lane].astype(np.uint64) << np.uint64(16 * lane)
-    lanes[:-1] |= np.uint64(1 << 48)
-    out = np.zeros((*frame.shape, 4), np.uint64)
+    height, width = frame.shape
+    dtype = np.uint32 if len(points.rows) < 2**24 else np.uint64  # 255 * 2^24 < 2^32
+    lanes = np.zeros((len(palette) + 1, 4), dtype)
+    lanes[:-1, :3], lanes[:-1, 3] = palette, 1
+    packed = np.zeros(len(lanes), np.uint64)
+    for lane in range(4):
+        packed |= lanes[:, lane].astype(np.uint64) << np.uint64(16 * lane)
+    flat = np.zeros((height * width + 1, 4), dtype)
     seen = _visible(points, frame)
     _by_rows(
         points, frame, seen,
-        lambda a, b, r0, r1: _colour(*_common(points, frame, seen, a, b, r0, r1), codes, lanes, out),
+        lambda a, b, r0, r1: _colour(*_common(points, frame, seen, a, b, r0, r1), codes, packed, lanes, flat),
     )  # fmt: skip
-    return out
+    return flat[:-1].reshape(height, width, 4)
 
 
 def planes_frame(points: Strips, frame: Frame, codes: NDArray, categories: int) -> NDArray:
@@ -221,125 +228,234 @@ def _common(points: Strips, frame: Frame, seen: _Visible, a: int, b: int, r0: in
     )  # fmt: skip
 
 
+# Indices are unsigned and runs are slices: numba checks signed indices for wrapping at every access, and that
+# keeps LLVM from vectorising the loops.
+
+
 @njit
 def _position(x, cell, s, c, edge):
     """First position in strip s with ``x >= edge``, which lies in the strip's cell c."""
-    lo, hi = np.int64(cell[s, c]), np.int64(cell[s, c + 1])
+    lo, hi = np.uint64(cell[s, c]), np.uint64(cell[s, c + 1])
     while lo < hi:
-        mid = (lo + hi) >> 1
+        mid = (lo + hi) >> np.uint64(1)
         if x[mid] < edge:
-            lo = mid + 1
+            lo = mid + np.uint64(1)
         else:
             hi = mid
-    return lo
+    return np.int64(lo)
 
 
 @njit
-def _rows_at_least(y, a, b, edge):
+def _pixel(v, scale, shift, pixels):
+    return np.uint64(min(np.int64(v * scale + shift), pixels - 1))
+
+
+@njit
+def _places(xs, ys, affine, height, width, y_first, y_end, places):
+    """Place of each point in the flat frame, or one past it where its y is not in [y_first, y_end)."""
+    sx, tx, sy, ty = affine[0], affine[1], affine[2], affine[3]
+    for k in range(len(xs)):
+        c = min(np.int32(xs[k] * sx + tx), np.int32(width - 1))
+        r = min(np.int32(ys[k] * sy + ty), np.int32(height - 1))
+        places[k] = r * np.int32(width) + c if (ys[k] >= y_first) & (ys[k] < y_end) else np.int32(height * width)
+
+
+@njit
+def _scatter(xs, ys, affine, height, width, y_first, y_end, places, flat):
+    """Count points one by one.
+
+    Neighbours in x fall in one pixel, and adding to a number just written waits for the write: take the
+    points from four parts of the run in turn.
+    """
+    for begin in range(0, len(xs), _BLOCK):
+        n = min(_BLOCK, len(xs) - begin)
+        _places(xs[begin : begin + n], ys[begin : begin + n], affine, height, width, y_first, y_end, places)
+        part = n // 4
+        p0, p1, p2, p3 = places[:part], places[part : 2 * part], places[2 * part : 3 * part], places[3 * part : n]
+        for k in range(part):
+            flat[np.uint64(p0[k])] += np.uint32(1)
+            flat[np.uint64(p1[k])] += np.uint32(1)
+            flat[np.uint64(p2[k])] += np.uint32(1)
+            flat[np.uint64(p3[k])] += np.uint32(1)
+        for k in range(part, len(p3)):
+            flat[np.uint64(p3[k])] += np.uint32(1)
+
+
+@njit
+def _scatter_values(xs, ys, vs, affine, height, width, y_first, y_end, places, total, count):
+    for begin in range(0, len(xs), _BLOCK):
+        n = min(_BLOCK, len(xs) - begin)
+        some = vs[begin : begin + n]
+        _places(xs[begin : begin + n], ys[begin : begin + n], affine, height, width, y_first, y_end, places)
+        for k in range(n):
+            places[k] = places[k] if some[k] == some[k] else np.int32(height * width)
+        part = n // 4
+        for k in range(part):
+            for q in range(4):
+                i = np.uint64(k + q * part)
+                at = np.uint64(places[i])
+                total[at] += some[i]
+                count[at] += np.uint32(1)
+        for k in range(4 * part, n):
+            i = np.uint64(k)
+            at = np.uint64(places[i])
+            total[at] += some[i]
+            count[at] += np.uint32(1)
+
+
+@njit
+def _scatter_colours(xs, ys, codes, affine, height, width, y_first, y_end, places, lanes, flat):
+    for begin in range(0, len(xs), _BLOCK):
+        n = min(_BLOCK, len(xs) - begin)
+        some = codes[begin : begin + n]
+        _places(xs[begin : begin + n], ys[begin : begin + n], affine, height, width, y_first, y_end, places)
+        part = n // 4
+        for k in range(part):
+            for q in range(4):
+                i = np.uint64(k + q * part)
+                _add_colour(flat, np.uint64(places[i]), lanes, np.uint64(some[i]))
+        for k in range(4 * part, n):
+            i = np.uint64(k)
+            _add_colour(flat, np.uint64(places[i]), lanes, np.uint64(some[i]))
+
+
+@njit
+def _add_colour(flat, at, lanes, code):
+    r, g, b, n = lanes[code, 0], lanes[code, 1], lanes[code, 2], lanes[code, 3]
+    r, g, b, n = r + flat[at, 0], g + flat[at, 1], b + flat[at, 2], n + flat[at, 3]
+    flat[at, 0], flat[at, 1], flat[at, 2], flat[at, 3] = r, g, b, n
+
+
+@njit
+def _reaching(y, edge):
     count = 0
-    for p in range(a, b):
-        count += y[p] >= edge
+    for k in range(len(y)):
+        count += y[k] >= edge
     return count
 
 
 @njit
-def _kept_at_least(y, keep, a, b, edge):
+def _kept_at_least(y, keep, edge):
     count = 0
-    for p in range(a, b):
-        count += keep[p] if y[p] >= edge else 0
+    for k in range(len(y)):
+        count += keep[k] if y[k] >= edge else 0
     return count
 
 
 @njit
-def _kept(keep, a, b):
+def _kept(keep):
     count = 0
-    for p in range(a, b):
-        count += keep[p]
+    for k in range(len(keep)):
+        count += keep[k]
     return count
 
 
 @njit
-def _count(x, y, start, cell, row_low, row_high, edge_cell, x_edges, y_edges, affine, first, last, r0, r1, keep, out):
+def _count(x, y, start, cell, row_low, row_high, edge_cell, x_edges, y_edges, affine, first, last, r0, r1, keep, flat):
     height, width = len(y_edges) - 1, len(x_edges) - 1
     sx, tx, sy, ty = affine[0], affine[1], affine[2], affine[3]
     every = len(keep) == 0
+    out = flat[: height * width].reshape(height, width)
+    places = np.empty(_BLOCK, np.int32)
     for s in range(first, last):
         low, high = row_low[s], row_high[s]
         if high < r0 or low >= r1:
             continue
         begin = _position(x, cell, s, edge_cell[0], x_edges[0])
         end = _position(x, cell, s, edge_cell[width], x_edges[width])
-        if end - begin < width or high - low > 8:  # few points a pixel: one by one
+        if end - begin < width * (_ALONE + 6 * (high - low)):
             y_first, y_end = y_edges[r0], y_edges[r1]
-            for p in range(begin, end):
-                if y_first <= y[p] < y_end and (every or keep[p] != 0):
-                    c = min(int(x[p] * sx + tx), width - 1)
-                    r = min(int(y[p] * sy + ty), height - 1)
-                    out[r, c] += np.uint32(1)
+            xs, ys, kept = x[begin:end], y[begin:end], keep[begin:end]
+            if every:
+                _scatter(xs, ys, affine, height, width, y_first, y_end, places, flat)
+                continue
+            for k in range(len(ys)):
+                if y_first <= ys[k] < y_end and kept[k] != 0:
+                    out[_pixel(ys[k], sy, ty, height), _pixel(xs[k], sx, tx, width)] += np.uint32(1)
             continue
         a = begin
         for c in range(width):
             b = end if c == width - 1 else _position(x, cell, s, edge_cell[c + 1], x_edges[c + 1])
             if b == a:
                 continue
-            at_least = b - a if every else _kept(keep, a, b)  # in row `low` or above it
+            reaching = b - a if every else _kept(keep[a:b])  # in row `low` or above it
             for r in range(low, high):
                 if every:
-                    above = _rows_at_least(y, a, b, y_edges[r + 1])
+                    above = _reaching(y[a:b], y_edges[r + 1])
                 else:
-                    above = _kept_at_least(y, keep, a, b, y_edges[r + 1])
+                    above = _kept_at_least(y[a:b], keep[a:b], y_edges[r + 1])
                 if r0 <= r < r1:
-                    out[r, c] += np.uint32(at_least - above)
-                at_least = above
+                    out[r, c] += np.uint32(reaching - above)
+                reaching = above
             if r0 <= high < r1:
-                out[high, c] += np.uint32(at_least)
+                out[high, c] += np.uint32(reaching)
             a = b
 
 
+@njit(fastmath={"reassoc", "nsz"})
+def _total(v):
+    """Sum and number of the values that are not NaN."""
+    total, count = 0.0, 0
+    for k in range(len(v)):
+        good = v[k] == v[k]
+        total += np.float64(v[k]) if good else 0.0
+        count += good
+    return total, count
+
+
+@njit(fastmath={"reassoc", "nsz"})
+def _total_at_least(v, y, edge):
+    total, count = 0.0, 0
+    for k in range(len(v)):
+        good = (v[k] == v[k]) & (y[k] >= edge)
+        total += np.float64(v[k]) if good else 0.0
+        count += good
+    return total, count
+
+
 @njit
-def _sum(x, y, start, cell, row_low, row_high, edge_cell, x_edges, y_edges, affine, first, last, r0, r1, v, out, n):
+def _sum(
+    x, y, start, cell, row_low, row_high, edge_cell, x_edges, y_edges, affine, first, last, r0, r1, v, total, count
+):
     height, width = len(y_edges) - 1, len(x_edges) - 1
-    sx, tx, sy, ty = affine[0], affine[1], affine[2], affine[3]
+    out, n = total[: height * width].reshape(height, width), count[: height * width].reshape(height, width)
+    places = np.empty(_BLOCK, np.int32)
     for s in range(first, last):
         low, high = row_low[s], row_high[s]
         if high < r0 or low >= r1:
             continue
         begin = _position(x, cell, s, edge_cell[0], x_edges[0])
         end = _position(x, cell, s, edge_cell[width], x_edges[width])
-        if end - begin < width or high - low > 1:
+        if end - begin < width * _ALONE or high - low > 1:
             y_first, y_end = y_edges[r0], y_edges[r1]
-            for p in range(begin, end):
-                if y_first <= y[p] < y_end and v[p] == v[p]:
-                    c = min(int(x[p] * sx + tx), width - 1)
-                    r = min(int(y[p] * sy + ty), height - 1)
-                    out[r, c] += v[p]
-                    n[r, c] += np.uint32(1)
+            _scatter_values(
+                x[begin:end], y[begin:end], v[begin:end], affine, height, width, y_first, y_end, places, total, count
+            )
             continue
         a = begin
         for c in range(width):
             b = end if c == width - 1 else _position(x, cell, s, edge_cell[c + 1], x_edges[c + 1])
-            total0, total1, count0, count1 = 0.0, 0.0, 0, 0
-            if low == high:
-                for p in range(a, b):
-                    good = v[p] == v[p]
-                    total0 += v[p] if good else np.float32(0)
-                    count0 += good
-            else:
-                edge = y_edges[high]
-                for p in range(a, b):
-                    good, above = v[p] == v[p], y[p] >= edge
-                    w = v[p] if good else np.float32(0)
-                    total0 += np.float32(0) if above else w
-                    total1 += w if above else np.float32(0)
-                    count0 += good and not above
-                    count1 += good and above
-                if r0 <= high < r1:
-                    out[high, c] += total1
-                    n[high, c] += np.uint32(count1)
-            if r0 <= low < r1:
-                out[low, c] += total0
-                n[low, c] += np.uint32(count0)
+            if b == a:
+                continue
+            if high == low or r0 <= high < r1:
+                t, k = _total(v[a:b]) if high == low else _total_at_least(v[a:b], y[a:b], y_edges[high])
+                out[high, c] += t
+                n[high, c] += np.uint32(k)
+            if high > low and r0 <= low < r1:
+                t, k = _total_below(v[a:b], y[a:b], y_edges[high])
+                out[low, c] += t
+                n[low, c] += np.uint32(k)
             a = b
+
+
+@njit(fastmath={"reassoc", "nsz"})
+def _total_below(v, y, edge):
+    total, count = 0.0, 0
+    for k in range(len(v)):
+        good = (v[k] == v[k]) & (y[k] < edge)
+        total += np.float64(v[k]) if good else 0.0
+        count += good
+    return total, count
 
 
 @njit
@@ -352,63 +468,110 @@ def _max(x, y, start, cell, row_low, row_high, edge_cell, x_edges, y_edges, affi
             continue
         begin = _position(x, cell, s, edge_cell[0], x_edges[0])
         end = _position(x, cell, s, edge_cell[width], x_edges[width])
-        y_first, y_end = y_edges[r0], y_edges[r1]
-        one_row = low == high
-        for p in range(begin, end):
-            if y_first <= y[p] < y_end and v[p] == v[p]:
-                c = min(int(x[p] * sx + tx), width - 1)
-                r = low if one_row else min(int(y[p] * sy + ty), height - 1)
-                if not out[r, c] >= v[p]:
-                    out[r, c] = v[p]
+        if end - begin < width * _ALONE or high - low > 1:
+            y_first, y_end = y_edges[r0], y_edges[r1]
+            xs, ys, vs = x[begin:end], y[begin:end], v[begin:end]
+            for k in range(len(ys)):
+                if y_first <= ys[k] < y_end and vs[k] == vs[k]:
+                    r, c = _pixel(ys[k], sy, ty, height), _pixel(xs[k], sx, tx, width)
+                    if not out[r, c] >= vs[k]:
+                        out[r, c] = vs[k]
+            continue
+        a = begin
+        for c in range(width):
+            b = end if c == width - 1 else _position(x, cell, s, edge_cell[c + 1], x_edges[c + 1])
+            if b == a:
+                continue
+            below, above = _largest(v[a:b], y[a:b], y_edges[high] if high > low else -np.inf)
+            if above == above and r0 <= high < r1 and not out[high, c] >= above:
+                out[high, c] = above
+            if below == below and r0 <= low < r1 and not out[low, c] >= below:
+                out[low, c] = below
+            a = b
 
 
 @njit
-def _spill(out, r, c, packed):
+def _largest(v, y, edge):
+    """Largest values of the points below and not below the edge, NaN where there is none."""
+    below, above = np.float32(np.nan), np.float32(np.nan)
+    for k in range(len(v)):
+        good, over = v[k] == v[k], y[k] >= edge
+        above = v[k] if good and over and not above >= v[k] else above
+        below = v[k] if good and not over and not below >= v[k] else below
+    return below, above
+
+
+@njit
+def _spill(flat, at, packed):
     for lane in range(4):
-        out[r, c, lane] += (packed >> np.uint64(16 * lane)) & np.uint64(65535)
+        flat[at, lane] += (packed >> np.uint64(16 * lane)) & np.uint64(65535)
+
+
+@njit
+def _packed(codes, lanes):
+    packed = np.uint64(0)
+    for k in range(len(codes)):
+        packed += lanes[codes[k]]
+    return packed
+
+
+@njit
+def _packed_at_least(codes, lanes, y, edge):
+    packed = np.uint64(0)
+    for k in range(len(codes)):
+        packed += lanes[codes[k]] if y[k] >= edge else np.uint64(0)
+    return packed
 
 
 @njit
 def _colour(
-    x, y, start, cell, row_low, row_high, edge_cell, x_edges, y_edges, affine, first, last, r0, r1, codes, lanes, out
+    x,
+    y,
+    start,
+    cell,
+    row_low,
+    row_high,
+    edge_cell,
+    x_edges,
+    y_edges,
+    affine,
+    first,
+    last,
+    r0,
+    r1,
+    codes,
+    packs,
+    lanes,
+    flat,
 ):
     """Four 16-bit sums in one word: red, green, blue and the count, emptied every 256 points."""
     height, width = len(y_edges) - 1, len(x_edges) - 1
-    sx, tx, sy, ty = affine[0], affine[1], affine[2], affine[3]
+    places = np.empty(_BLOCK, np.int32)
     for s in range(first, last):
         low, high = row_low[s], row_high[s]
         if high < r0 or low >= r1:
             continue
         begin = _position(x, cell, s, edge_cell[0], x_edges[0])
         end = _position(x, cell, s, edge_cell[width], x_edges[width])
-        if end - begin < width or high - low > 1:
+        if end - begin < width * _ALONE or high - low > 1:
             y_first, y_end = y_edges[r0], y_edges[r1]
-            for p in range(begin, end):
-                if y_first <= y[p] < y_end:
-                    c = min(int(x[p] * sx + tx), width - 1)
-                    r = min(int(y[p] * sy + ty), height - 1)
-                    _spill(out, r, c, lanes[codes[p]])
+            _scatter_colours(
+                x[begin:end], y[begin:end], codes[begin:end], affine, height, width, y_first, y_end, places, lanes, flat
+            )
             continue
         a = begin
         for c in range(width):
             b = end if c == width - 1 else _position(x, cell, s, edge_cell[c + 1], x_edges[c + 1])
             while a < b:
                 until = min(b, a + 256)
-                packed0, packed1 = np.uint64(0), np.uint64(0)
-                if low == high:
-                    for p in range(a, until):
-                        packed0 += lanes[codes[p]]
-                else:
-                    edge = y_edges[high]
-                    for p in range(a, until):
-                        lane = lanes[codes[p]]
-                        packed0 += lane
-                        packed1 += lane if y[p] >= edge else np.uint64(0)
-                    packed0 -= packed1
+                packed = _packed(codes[a:until], packs)
+                if high > low:
+                    above = _packed_at_least(codes[a:until], packs, y[a:until], y_edges[high])
+                    packed -= above
                     if r0 <= high < r1:
-                        _spill(out, high, c, packed1)
+                        _spill(flat, high * width + c, above)
                 if r0 <= low < r1:
-                    _spill(out, low, c, packed0)
+                    _spill(flat, low * width + c, packed)
                 a = until
 
 
@@ -422,8 +585,7 @@ def _planes(x, y, start, cell, row_low, row_high, edge_cell, x_edges, y_edges, a
         begin = _position(x, cell, s, edge_cell[0], x_edges[0])
         end = _position(x, cell, s, edge_cell[width], x_edges[width])
         y_first, y_end = y_edges[r0], y_edges[r1]
-        for p in range(begin, end):
-            if y_first <= y[p] < y_end and codes[p] < len(out):
-                c = min(int(x[p] * sx + tx), width - 1)
-                r = min(int(y[p] * sy + ty), height - 1)
-                out[codes[p], r, c] += np.uint32(1)
+        xs, ys, some = x[begin:end], y[begin:end], codes[begin:end]
+        for k in range(len(ys)):
+            if y_first <= ys[k] < y_end and some[k] < len(out):
+                out[some[k], _pixel(ys[k], sy, ty, height), _pixel(xs[k], sx, tx, width)] += np.uint32(1)

@@ -5,10 +5,15 @@ The mixing and the four ways to opacity are those of Datashader's ``shade`` with
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from kernels._parallel import cores, in_threads, njit
 
 Opacity = Literal["eq_hist", "log", "cbrt", "linear"]
 
@@ -45,41 +50,64 @@ def _rgb(colour: object) -> tuple[int, int, int]:
 
 
 def mix(sums: NDArray, opacity: Opacity = "eq_hist", min_alpha: int = 40) -> NDArray:
-    """RGBA (h, w, 4) uint8 of the sums of red, green, blue and the count (h, w, 4) uint64."""
-    count = sums[..., 3]
+    """RGBA (h, w, 4) uint8 of the sums of red, green, blue and the count (h, w, 4) uint32 or uint64."""
+    count = np.ascontiguousarray(sums[..., 3])
     out = np.zeros((*count.shape, 4), np.uint8)
-    shown = count > 0
-    if not shown.any():
+    lowest, highest = _extent(count)
+    if highest == 0:
         return out
+    if highest - lowest < _TABLE:
+        # The opacity of every count that can occur; only eq_hist asks how often each does.
+        times = np.bincount((count[count > 0] - lowest).astype(np.int64)) if opacity == "eq_hist" else None
+        table = alpha(np.arange(highest - lowest + 1, dtype=np.float64), times, opacity, min_alpha)
+        bands = np.linspace(0, len(count), cores() + 1).astype(int)
+        in_threads([partial(_mix, sums[a:b], lowest, table, out[a:b]) for a, b in pairwise(bands)])
+        return out
+    shown = count > 0
     filled = sums[shown]
     out[shown, :3] = filled[:, :3] // filled[:, 3:]
-    out[shown, 3] = alpha(filled[:, 3], opacity, min_alpha)
+    values, place, times = np.unique(filled[:, 3], return_inverse=True, return_counts=True)
+    out[shown, 3] = alpha((values - lowest).astype(np.float64), times, opacity, min_alpha)[place]
     return out
 
 
-def alpha(count: NDArray, opacity: Opacity, min_alpha: int = 40) -> NDArray:
-    """Opacity (k,) uint8 from ``min_alpha`` at the smallest of the positive counts (k,) to 255 at the largest."""
-    above = (count - count.min()).astype(np.float64)
-    if opacity == "eq_hist":
-        scaled = _equalised(above)
-    elif opacity in ("log", "cbrt", "linear"):
-        scaled = {"log": np.log1p, "cbrt": np.cbrt, "linear": np.asarray}[opacity](above)
+_TABLE = 1 << 20
+
+
+def alpha(above: NDArray, times: NDArray | None, opacity: str, min_alpha: int = 40) -> NDArray:
+    """Opacity (k,) uint8 of ascending counts above the smallest one, ``min_alpha`` for it, 255 for the largest.
+
+    ``times`` is how many pixels have each count, for ``"eq_hist"`` (the place of a count among all pixels).
+    """
+    if opacity == "eq_hist" and times is not None:
+        scaled = np.cumsum(times) / np.sum(times)
+    elif opacity in _SCALES:
+        scaled = _SCALES[opacity](above)
     else:
-        raise ValueError(f"opacity: {opacity!r} is none of eq_hist, log, cbrt, linear")
-    low, high = scaled.min(), scaled.max()
+        raise ValueError(f"opacity: {opacity!r} is none of eq_hist, {', '.join(_SCALES)}")
+    low, high = scaled[0], scaled[-1]
     if low == high:
-        return np.full(len(count), 255, np.uint8)
+        return np.full(len(above), 255, np.uint8)
     return np.interp(scaled, [low, high], [min_alpha, 255]).astype(np.uint8)
 
 
-def _equalised(values: NDArray, bins: int = 256 * 256) -> NDArray:
-    """Histogram equalisation: each value's place in the distribution of the values."""
-    if len(values) == 0:
-        return values
-    if values.max() < bins:  # counts: the exact distribution
-        whole = values.astype(np.int64)
-        heights = np.bincount(whole)
-        return np.cumsum(heights)[whole] / len(values)
-    heights, edges = np.histogram(values, bins=bins)
-    places = np.cumsum(heights) / len(values)
-    return np.interp(values, 0.5 * (edges[1:] + edges[:-1]), places)
+_SCALES: dict[str, Callable[[NDArray], NDArray]] = {"log": np.log1p, "cbrt": np.cbrt, "linear": np.asarray}
+
+
+def _extent(count: NDArray) -> tuple[int, int]:
+    """Smallest positive count and the largest; (0, 0) where all are zero."""
+    highest = int(count.max())
+    if highest == 0:
+        return 0, 0
+    return int(np.min(count, where=count > 0, initial=highest)), highest
+
+
+@njit
+def _mix(sums, lowest, table, out):
+    for i in range(sums.shape[0]):
+        for j in range(sums.shape[1]):
+            n = sums[i, j, 3]
+            if n > 0:
+                for lane in range(3):
+                    out[i, j, lane] = sums[i, j, lane] // n
+                out[i, j, 3] = table[np.int64(n) - lowest]

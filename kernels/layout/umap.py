@@ -17,8 +17,6 @@ from kernels.layout import _umap_graph
 from kernels.search import Neighbours
 from kernels.search._rows import as_matrix, finite_rows
 
-NEGATIVES = 5
-
 
 class UMAP:
     """A layout in two dimensions that keeps neighbours together.
@@ -125,7 +123,7 @@ class UMAP:
         """Epochs ``epoch``..``goal`` of ``epochs``; ``tail`` None means that the points attract one another."""
         from kernels.layout import _umap_kernels
 
-        used = _umap_graph.periods(graph, epochs)
+        used = _umap_graph.rates(graph, epochs)
         a, b = _umap_graph.curve(self.min_dist)
         old, new = start.copy(), np.empty_like(start)
         n = len(old)
@@ -133,7 +131,7 @@ class UMAP:
         parts = [(s * n // 8, (s + 1) * n // 8) for s in range(8)] if n > 512 else [(0, n)]
         while epoch < goal:
             alpha = rate * (1.0 - epoch / epochs)
-            given = (old, new, old if tail is None else tail, *edges, epoch + 1, alpha, a, b, pull, NEGATIVES)
+            given = (old, new, old if tail is None else tail, *edges, epoch + 1, alpha, a, b, pull)
             in_threads(partial(_umap_kernels.epoch, *part, *given, self.seed_, 1.0) for part in parts)
             old, new = new, old
             epoch += 1
