@@ -51,9 +51,11 @@ def _rgb(colour: object) -> tuple[int, int, int]:
 
 def mix(sums: NDArray, opacity: Opacity = "eq_hist", min_alpha: int = 40) -> NDArray:
     """RGBA (h, w, 4) uint8 of the sums of red, green, blue and the count (h, w, 4) uint32 or uint64."""
-    count = np.ascontiguousarray(sums[..., 3])
+    count = sums[..., 3]
     out = np.zeros((*count.shape, 4), np.uint8)
-    lowest, highest = _extent(count)
+    if opacity not in ("eq_hist", *_SCALES):
+        raise ValueError(f"opacity: {opacity!r} is none of eq_hist, {', '.join(_SCALES)}")
+    lowest, highest = _extent(sums.reshape(-1, 4))
     if highest == 0:
         return out
     if highest - lowest < _TABLE:
@@ -81,10 +83,8 @@ def alpha(above: NDArray, times: NDArray | None, opacity: str, min_alpha: int = 
     """
     if opacity == "eq_hist" and times is not None:
         scaled = np.cumsum(times) / np.sum(times)
-    elif opacity in _SCALES:
-        scaled = _SCALES[opacity](above)
     else:
-        raise ValueError(f"opacity: {opacity!r} is none of eq_hist, {', '.join(_SCALES)}")
+        scaled = _SCALES[opacity](above)
     low, high = scaled[0], scaled[-1]
     if low == high:
         return np.full(len(above), 255, np.uint8)
@@ -94,12 +94,16 @@ def alpha(above: NDArray, times: NDArray | None, opacity: str, min_alpha: int = 
 _SCALES: dict[str, Callable[[NDArray], NDArray]] = {"log": np.log1p, "cbrt": np.cbrt, "linear": np.asarray}
 
 
-def _extent(count: NDArray) -> tuple[int, int]:
+@njit
+def _extent(sums):
     """Smallest positive count and the largest; (0, 0) where all are zero."""
-    highest = int(count.max())
-    if highest == 0:
-        return 0, 0
-    return int(np.min(count, where=count > 0, initial=highest)), highest
+    lowest, highest = np.int64(0), np.int64(0)
+    for i in range(len(sums)):
+        n = np.int64(sums[i, 3])
+        highest = max(highest, n)
+        if n > 0 and (n < lowest or lowest == 0):
+            lowest = n
+    return lowest, highest
 
 
 @njit

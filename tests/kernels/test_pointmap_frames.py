@@ -237,6 +237,7 @@ def test_a_mask_changed_in_place_is_seen():
         ({"how": "category", "values": [0, 1, 2, 0]}, "one colour per code"),
         ({"how": "category", "values": [0, 1, 2, 0], "palette": PALETTE[:2]}, "code 2 has no colour"),
         ({"how": "category", "values": [0, 1, 2, 0], "palette": ["red"] * 3}, "#rrggbb"),
+        ({"how": "category", "values": [0, 1, 2, 0], "palette": PALETTE, "opacity": "sqrt"}, "eq_hist, log, cbrt"),
         ({"mask": [True]}, "one per row of the map"),
         ({"mask": [1, 0, 1, 0]}, "pass positions as rows"),
         ({"rows": [4]}, "position 4"),
