@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def check_reader(reader: type | Any, source: Path, foreign: Path | None = None) 
 
     - ``name`` is text, ``modalities`` is a tuple of known ones
     - ``sniff`` gives a number from 0 to 1, above 0 for ``source``, 0 for ``foreign``, and changes nothing
-    - ``scan`` gives items with distinct keys, Arrow types for the columns, metadata for modalities that it declares
+    - ``scan(source, files=None)`` gives items with distinct keys, Arrow types for the columns, metadata for modalities that it declares
     - ``read`` gives records whose ids are text, whose ``source`` belongs to the item, whose values are plain and
       fit the types, and whose payload survives the store's encoding; the same again when read again
     """
@@ -37,6 +38,9 @@ def check_reader(reader: type | Any, source: Path, foreign: Path | None = None) 
         assert made.sniff(foreign) == 0, f"{made.name} claims {foreign}, which is not its own"
     scan = made.scan(source)
     _check_scan(made, scan)
+    if scan.items:
+        part = made.scan(source, [scan.items[0].path])
+        assert {i.path for i in part.items} <= {scan.items[0].path}, f"{made.name}: scan(source, files) reads others"
     records: list[Record] = []
     for item in scan.items:
         records += _check_item(made, item, scan)
@@ -109,3 +113,68 @@ def _check_record(reader: Any, record: Record, promised: set[str], scan: Scan) -
         x = record.xspectrum
         assert np.all(x.energy_hi > x.energy_lo), f"{where}: an energy bin is empty"
         payload.decode_xspectrum(*payload.encode_xspectrum(x))
+
+
+def check_view(view: type, survey: Any) -> None:
+    """Check a view on a survey that has a space, a layout and a score. AssertionError says which rule is broken:
+
+    - ``name`` and ``title`` are text; ``applies`` says yes or no and changes nothing
+    - ``panel()`` gives something that Panel shows, and building its models works
+    - it follows selection, focus, stretch, colour and undo without an error, and leaves the session as it was told
+    - text of the catalogue never becomes markup: no ``<script>`` of an id or a column reaches the page as an element
+    - ``close()`` lets go of the session and its screen: no watcher stays, and later changes reach nothing
+    """
+    import json
+
+    from panel.viewable import Viewable
+
+    from explorer.session.session import Session
+    from explorer.views._theme import screen_of
+
+    assert isinstance(view.name, str), "a view's name is text"  # type: ignore[attr-defined]
+    assert isinstance(view.title, str), "a view's title is text"  # type: ignore[attr-defined]
+    assert view.applies(survey) in (True, False), "applies() says True or False"  # type: ignore[attr-defined]
+    session = Session(survey)
+    screen = screen_of(session)
+    before = _watchers(session), _watchers(screen)
+    made = view(session)
+    shown = made.panel()
+    assert isinstance(shown, Viewable), f"panel() gives a Panel object, not {type(shown).__name__}"
+    root = shown.get_root()
+
+    rows = np.arange(0, len(survey), 3)
+    strange = [int(row) for row, name in enumerate(survey.ids) if "<" in name]
+    session.select(rows)
+    for row in [0, *strange, len(survey) - 1]:
+        session.focus_on(row)
+    session.stretch = "linear"
+    for column in [name for name in survey.columns if "<" in name]:
+        session.color_by = column
+    screen.theme = "light"
+    assert session.selection.rows.tolist() == rows.tolist(), "a view changes the selection only when it is used"
+    assert screen.notice is None, f"the view reported {screen.notice!r}"
+    told = json.dumps([_texts(model) for model in root.references()])
+    for plain in ("<script>alert", "<b>odd</b>"):
+        assert plain not in told, f"{plain!r} of the catalogue reaches the page as markup"
+    session.undo()
+    session.focus_on(None)
+
+    made.close()
+    left = [*(_watchers(session) - before[0]).elements(), *(_watchers(screen) - before[1]).elements()]
+    assert not left, f"close() left {len(left)} watchers on the session and its screen, of {left}"
+    session.select(rows[:1])
+
+
+def _watchers(owner: Any) -> Counter[str]:
+    """How many listen to each parameter."""
+    return Counter({name: len(found) for kinds in owner.param.watchers.values() for name, found in kinds.items()})
+
+
+def _texts(model: Any) -> list[str]:
+    """What a model hands to the browser as markup."""
+    import html
+
+    values = model.properties_with_values(include_defaults=False)
+    found = [value for name, value in values.items() if isinstance(value, str) and name not in ("esm", "css", "code")]
+    pane = type(model).__name__ == "HTML"  # Panel's pane sends its markup escaped once more
+    return [html.unescape(text) if pane else text for text in found]

@@ -30,6 +30,7 @@ _TOOLBAR_CSS = """
 .bk-tool-icon { background-color: var(--ax-muted); }
 .bk-active .bk-tool-icon { background-color: var(--ax-select); }
 """
+_FIGURE_CSS = ":host(:focus) { outline: none; } :host(:focus-visible) { outline: 1px solid var(--ax-focus); }"
 
 
 class MapFigure:
@@ -49,6 +50,7 @@ class MapFigure:
         fig.add_tools(lasso, box, PanTool(), wheel, ZoomInTool(), ZoomOutTool(), ResetTool())
         fig.toolbar.active_drag, fig.toolbar.active_scroll = lasso, wheel
         fig.toolbar.stylesheets = [InlineStyleSheet(css=_TOOLBAR_CSS)]
+        fig.stylesheets = [InlineStyleSheet(css=_FIGURE_CSS)]
         self._regions = (lasso, box)
         self._layers()
         attach(fig, lasso, box)

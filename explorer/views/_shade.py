@@ -12,7 +12,6 @@ from functools import lru_cache
 import numpy as np
 
 from explorer.views._theme import DENSITY, token
-from kernels.layout.pointmap_shade import alpha
 
 
 @lru_cache(maxsize=16)
@@ -66,6 +65,17 @@ def widen(picture: np.ndarray, radius: int) -> np.ndarray:
     return grown
 
 
+def equalised(levels: np.ndarray) -> np.ndarray:
+    """Positive whole numbers (k,) by their place in their own distribution, 0 … 1: Datashader's ``eq_hist``."""
+    top = int(levels.max())
+    if top >= 65536:
+        levels = (levels.astype(np.float64) * (65535 / top)).astype(np.int64)
+    share = np.bincount(levels).cumsum() / len(levels)
+    places = share[levels]
+    low, high = places.min(), places.max()
+    return (places - low) / (high - low) if high > low else np.full(len(levels), 0.5)
+
+
 def _packed(seen: np.ndarray, colours: np.ndarray, opacity: np.ndarray | int) -> np.ndarray:
     """(h, w) uint32 with ``colours`` (k, 3) and ``opacity`` (k,) on the ``k`` pixels that are ``seen`` (h, w)."""
     rgba = np.zeros((*seen.shape, 4), np.uint8)
@@ -84,11 +94,9 @@ def shade_counts(counts: np.ndarray, colours: Sequence[str], spread: int = 0, le
     if not seen.any():
         return np.zeros(counts.shape, np.uint32)
     level = counts[seen] if spread == 0 else _smoothed(counts, 3 + 2 * spread)[seen]
-    place = alpha(level, "eq_hist", 0)
-    if place.min() == place.max():
-        place = np.full_like(place, 128)
-    opacity = np.interp(place, [0, 255], [least, 255]).astype(np.uint8)
-    return widen(_packed(seen, table(tuple(colours))[place], opacity), spread)
+    place = equalised(level)
+    opacity = (least + place * (255 - least)).astype(np.uint8)
+    return widen(_packed(seen, table(tuple(colours))[(place * 255).astype(np.uint8)], opacity), spread)
 
 
 def _smoothed(counts: np.ndarray, sigma: float) -> np.ndarray:
@@ -107,9 +115,10 @@ def shade_values(means: np.ndarray, limits: tuple[float, float], colours: Sequen
     return widen(_packed(seen, table(tuple(colours))[place.astype(np.uint8)], 255), spread)
 
 
-def shade_categories(rgba: np.ndarray, spread: int = 0, least: int = 150) -> np.ndarray:
+def shade_categories(rgba: np.ndarray, spread: int = 0) -> np.ndarray:
     """Mixed colours ``(h, w, 4)`` uint8, with the thinnest pixel made opaque enough to be seen."""
     made = np.array(rgba, dtype=np.uint8)
+    least = 160 if spread == 0 else 230
     opacity = made[..., 3]
     np.maximum(opacity, least, out=opacity, where=opacity > 0)
     return widen(made.view(np.uint32)[..., 0], spread)
@@ -120,7 +129,7 @@ def shade_selection(counts: np.ndarray, mode: str, spread: int = 0) -> np.ndarra
     seen = counts > 0
     if not seen.any():
         return np.zeros(counts.shape, np.uint32)
-    opacity = alpha(counts[seen], "eq_hist", 205) if spread == 0 else 225
+    opacity = (205 + 50 * equalised(counts[seen])).astype(np.uint8) if spread == 0 else 225
     return widen(_packed(seen, table((token(mode, "select"),) * 2)[0], opacity), spread)
 
 

@@ -76,7 +76,7 @@ TOKENS: dict[str, dict[str, str]] = {
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/ ; black and the pale yellow are moved so that each
 # colour keeps a contrast of 3 on its canvas.
 CATEGORIES: dict[str, tuple[str, ...]] = {
-    "dark": ("#56b4e9", "#e69f00", "#2bc498", "#f0e442", "#4d94e0", "#f07a3c", "#e08fbd", "#c9d1db"),
+    "dark": ("#56b4e9", "#e69f00", "#2bc498", "#f0e442", "#4074e6", "#f07a3c", "#e08fbd", "#c9d1db"),
     "light": ("#0072b2", "#b87700", "#008a66", "#8c8200", "#2f8fca", "#d55e00", "#b8568f", "#3c4652"),
 }
 OTHER: dict[str, str] = {
