@@ -30,6 +30,16 @@ def test_the_image_holds_the_flux_of_its_magnitudes() -> None:
     np.testing.assert_allclose(total / g["flux"], 1.0, atol=0.04)
 
 
+def test_the_unit_of_an_image_is_that_of_its_zero_point() -> None:
+    """A nanomaggy is 3.631 µJy: the same magnitudes give pixels that much smaller."""
+    recipe = load("simulated-sdss")
+    g, _, rows = galaxies.physics(recipe, recipe.key(0), 0)
+    small = np.flatnonzero((g["radius"] < 2.5) & (g["class"] == "normal") & (g["sersic"] < 3.5))[:12]
+    g = take(g, small)
+    total = images.noiseless(g, recipe.image, 1, rows[small], neighbours=False).sum(axis=(2, 3))
+    np.testing.assert_allclose(total * 3.631 / g["flux"], 1.0, atol=0.05)
+
+
 def test_sky_noise_is_the_recipes() -> None:
     g = take(galaxies.physics(RECIPE, KEY, 0)[0], slice(0, 4))
     g["class"] = np.full(4, "normal", dtype=object)

@@ -119,7 +119,7 @@ def test_noise_is_what_ivar_says(name: str) -> None:
     for arm in np.array_split(np.arange(recipe.spectrum.n), 8):
         assert chi2[:, arm][used[:, arm]].mean() == pytest.approx(1.0, abs=0.06)
     at = np.searchsorted(recipe.spectrum.wavelength(), 5578.9)
-    assert (ivar[:, at - 2 : at + 3].min(axis=1) < 0.2 * np.median(ivar[:, at - 60 : at - 30], axis=1)).all()
+    assert (ivar[:, at - 2 : at + 3].min(axis=1) < 0.4 * np.median(ivar[:, at - 60 : at - 30], axis=1)).all()
 
 
 def test_sky_residuals_exceed_their_ivar() -> None:

@@ -28,7 +28,7 @@ def _star(spec: ImageSpec, x: float, y: float, mag: float, spikes: float, angle:
             width = 0.09 + 0.22 * band.psf_fwhm + 0.004 * r
             beat = 1 + 0.25 * np.cos(r * 5.1 * 7000 / np.sqrt(band.lo * band.hi))
             light = light + spikes * 0.010 * beat * np.exp(-((across / width) ** 2)) / (r + 0.5) ** 1.5
-        flux = 10 ** (0.4 * (23.9 - mag)) * (np.sqrt(band.lo * band.hi) / 7000) ** colour
+        flux = 10 ** (0.4 * (band.zero_point - mag)) * (np.sqrt(band.lo * band.hi) / 7000) ** colour
         out[b] = light * flux * spec.pixel_scale**2
     return out
 
@@ -56,10 +56,11 @@ def before_noise(seen: np.ndarray, kind: str, spec: ImageSpec, rng: np.random.Ge
 
 def _saturate(seen: np.ndarray, spec: ImageSpec, rng: np.random.Generator) -> None:
     """Clip full wells and let the first band bleed along its columns."""
-    full = 9.0
+    wells = (9.0 * spec.scale()).astype(np.float32)
+    full = float(wells[0])
     over = seen[0] > full
     rows, cols = np.nonzero(over)
-    np.minimum(seen, full * rng.uniform(0.9, 1.1), out=seen)
+    np.minimum(seen, wells[:, None, None] * np.float32(rng.uniform(0.9, 1.1)), out=seen)
     if not len(rows):
         return
     for col in np.unique(cols):

@@ -114,14 +114,14 @@ def catalogue(recipe: Recipe, g: Galaxies, seen: Galaxies, seed: int, block: int
     out["radius"] = g["radius"] * np.exp(rng.normal(0, 0.05, n))
     area = np.pi * g["radius"] ** 2 * out["axis_ratio"]
     for b, band in enumerate(bands_of(recipe)):
-        scale = recipe.image.pixel_scale if recipe.image else 0.4
-        pixels = 4 * (area + 2.3 * band.psf_fwhm**2) / scale**2
-        noise = np.sqrt(pixels * max(band.noise, 0.003) ** 2 + g["flux"][:, b] / band.gain)
-        measured = g["flux"][:, b] + noise * rng.normal(size=n)
-        out[f"mag_{band.name.lower()}"] = photometry.to_mag(measured)
+        side = recipe.image.pixel_scale if recipe.image else 0.4
+        unit = float(recipe.image.scale()[b]) if recipe.image else 1.0
+        pixels = 4 * (area + 2.3 * band.psf_fwhm**2) / side**2
+        flux, sky = g["flux"][:, b] * unit, max(band.noise, 0.003) ** 2
+        measured = flux + np.sqrt(pixels * sky + flux / band.gain) * rng.normal(size=n)
+        out[f"mag_{band.name.lower()}"] = photometry.to_mag(measured / unit)
         if b == 0:
-            half = 0.5 * g["flux"][:, 0]
-            out["snr_image"] = half / np.sqrt(pixels / 4 * max(band.noise, 0.003) ** 2 + half / band.gain)
+            out["snr_image"] = 0.5 * flux / np.sqrt(pixels / 4 * sky + 0.5 * flux / band.gain)
     told = "_truth" if recipe.options.get("measure_lines") else ""
     out |= {k + told: g[k] for k in ("bpt", "log_n2", "log_o3")}
     out |= {k: g[k] for k in ("z_source", "einstein_radius")}

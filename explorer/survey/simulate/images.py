@@ -44,11 +44,12 @@ def noiseless(g: Galaxies, spec: ImageSpec, seed: int, rows: np.ndarray, neighbo
             if neighbours:
                 add_neighbours(scene[i], spec, spec.pixel_scale / OVER, rng)
         out[part] = blur(scene, spec)
+    out *= spec.scale().astype(np.float32)[:, None, None]
     return out
 
 
 def paint(g: Galaxies, spec: ImageSpec) -> np.ndarray:
-    """(n, bands, cells, cells) float32: the galaxies alone, before the PSF."""
+    """(n, bands, cells, cells) float32 µJy: the galaxies alone, before the PSF."""
     step = spec.pixel_scale / OVER
     cells = OVER * (spec.size + 2 * MARGIN)
     half = cells * step / 2

@@ -61,7 +61,7 @@ def draw_ratios(kind: np.ndarray, oh: np.ndarray, rng: np.random.Generator) -> t
     n, tries = len(kind), 24
     n2_sf = np.clip((oh - 8.90) / 0.57, -1.9, -0.18)[:, None] + rng.normal(0, 0.05, (n, tries))
     n2_sf = np.minimum(n2_sf, -0.13)
-    o3_sf = 0.61 / (n2_sf - 0.08) + 1.1 + rng.normal(0, 0.10, (n, tries))
+    o3_sf = 0.61 / (n2_sf - 0.08) + 1.03 + rng.normal(0, 0.09, (n, tries))
     comp = rng.normal(-0.13, 0.09, (n, tries)), rng.normal(0.05, 0.22, (n, tries))
     seyfert = rng.normal(-0.02, 0.13, (n, tries)), rng.normal(0.85, 0.17, (n, tries))
     liner = rng.normal(0.12, 0.12, (n, tries)), rng.normal(0.30, 0.14, (n, tries))

@@ -44,8 +44,8 @@ def draw(recipe: Recipe, n: int, rng: np.random.Generator) -> Galaxies:
     red, blue = names == "LRG", names == "ELG"
     mean = np.where(red, 11.15, np.where(blue, 10.15, 9.75 + 2.6 * z / (z + 0.35) * 0.85))
     logmass = np.clip(mean + rng.normal(0, np.where(red, 0.22, np.where(blue, 0.35, 0.45))), 8.2, 12.0)
-    chance = 1 / (1 + np.exp(-(logmass - 10.55 - 0.25 * z) / 0.28))
-    chance = np.where(red, 0.9, np.where(blue, 0.0, chance * 0.85))
+    chance = 1 / (1 + np.exp(-(logmass - 10.75 - 0.25 * z) / 0.28))
+    chance = np.where(red, 0.9, np.where(blue, 0.0, chance * 0.75))
     g: Galaxies = {
         "target": names,
         "z": z,
@@ -130,10 +130,11 @@ def _structure(g: Galaxies, rng: np.random.Generator) -> None:
     g["bulge_fraction"] = np.where(ringed, np.clip(g["bulge_fraction"], 0.15, 0.4), g["bulge_fraction"])
     g["arms"] = np.where(late & ~g["irregular"], g["arms"], 0)
     g["arm_strength"] = np.where(late, np.clip(rng.normal(0.72, 0.2, n), 0.15, 1.0), 0.0)
+    g["arm_strength"] = g["arm_strength"] * np.where(irregular, 0.7, 1.0)
     g["pitch"] = np.radians(np.clip(rng.normal(20, 6, n), 9, 38))
     g["spin"] = np.where(rng.random(n) < 0.5, -1.0, 1.0)
     g["bar"] = np.where(late & ~irregular & (rng.random(n) < 0.36), rng.uniform(0.08, 0.3, n), 0.0)
-    g["clumpiness"] = np.where(late, np.clip(rng.normal(0.85, 0.2, n) + 0.5 * irregular, 0.3, 1.6), 0.0)
+    g["clumpiness"] = np.where(late, np.clip(rng.normal(0.85, 0.2, n) + 0.35 * irregular, 0.3, 1.6), 0.0)
     g["lopsided"] = np.where(irregular & late, np.abs(rng.normal(0, 0.28, n)), rng.uniform(0, 0.06, n))
 
 
@@ -174,8 +175,8 @@ def _excitation(g: Galaxies, rng: np.random.Generator) -> None:
     """BPT class, line luminosities (n, lines) in erg/s without dust, and the nucleus."""
     n, u, late = len(g["z"]), rng.random(n := len(g["z"])), ~g["quiescent"]
     heavy = np.clip((g["logmass"] - 9.9) / 1.2, 0, 1)
-    seyfert = 0.085 * heavy * late + 0.012 * ~late
-    composite = 0.16 * heavy * late
+    seyfert = 0.10 * heavy * late + 0.012 * ~late
+    composite = 0.22 * heavy * late
     liner = 0.035 * heavy * late + 0.42 * ~late
     kind = np.full(n, "star-forming", dtype=object)
     kind[~late] = "normal"
@@ -191,7 +192,7 @@ def _excitation(g: Galaxies, rng: np.random.Generator) -> None:
     g["log_o3"] = np.where(kind == "normal", np.nan, g["log_o3"])
     ha = g["logsfr"] + 41.27  # Kennicutt & Evans (2012)
     from_nucleus = np.where(kind == "Seyfert", rng.normal(40.9, 0.45, n) + 0.45 * (g["logmass"] - 10.7), -9)
-    weak = rng.normal(39.45, 0.3, n) + 0.9 * (g["logmass"] - 10.8)
+    weak = rng.normal(39.7, 0.3, n) + 0.9 * (g["logmass"] - 10.8)
     ha = np.where(kind == "LINER", np.maximum(weak, np.where(late, ha - 0.1, -9)), ha)
     ha = np.where(kind == "Seyfert", np.log10(10**ha + 10**from_nucleus), ha)
     ha = np.where(kind == "normal", -9.0, ha)

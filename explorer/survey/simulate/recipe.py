@@ -52,12 +52,17 @@ class ImageSpec:
     neighbours: float = 0.9
     masked: float = 0.05
 
+    def scale(self) -> np.ndarray:
+        """(bands,) the image's units in one µJy."""
+        return 10 ** (0.4 * (np.array([band.zero_point for band in self.bands]) - 23.9))
+
 
 @dataclass(frozen=True)
 class SpectrumSpec:
     """A spectrograph: the grid, the fibre and per arm the noise of a blank fibre.
 
-    ``arms`` holds (lo, hi, [(wavelength Å, sigma), …]) with sigma in the flux unit per ``sigma_step`` Å.
+    ``arms`` holds (lo, hi, [(wavelength Å, sigma), …]) with sigma of a pixel in the flux unit; ``sky_level`` is the
+    flux in the fibre at which an object's photons make as much noise as the sky's.
     """
 
     grid: str
@@ -71,6 +76,7 @@ class SpectrumSpec:
     airglow: float
     arms: tuple[tuple[float, float, tuple[tuple[float, float], ...]], ...]
     masked: float = 0.003
+    sky_level: float = 2.3
 
     def wavelength(self) -> np.ndarray:
         """(n,) vacuum wavelengths in Å."""

@@ -103,7 +103,10 @@ def disks(g: Galaxies, u: np.ndarray, v: np.ndarray, half: float) -> tuple[np.nd
     strength = column("arm_strength") * np.clip(r / (0.55 * scale), 0, 1)
     fall = np.exp(-r / scale)
     old = fall * (1 + 0.55 * strength * (spiral - 1)) * np.exp(0.10 * column("clumpiness") * patches)
-    lumps = np.exp(column("clumpiness") * (0.75 * knots + 0.55 * patches) - 0.30 * column("clumpiness") ** 2)
+    lumps = np.exp(
+        column("clumpiness") * (0.85 * knots + (0.25 + 0.4 * column("irregular")) * patches)
+        - 0.30 * column("clumpiness") ** 2
+    )
     hollow = 1 - 0.75 * np.exp(-((r / (0.8 * scale)) ** 2)) * np.minimum(4 * column("bulge_fraction"), 1)
     outer = np.exp(-r / (1.12 * scale))
     young = outer * hollow * (1 - strength + strength * spiral**1.35) * lumps

@@ -10,7 +10,6 @@ from explorer.survey.simulate.cosmology import LIGHT, luminosity_distance
 from explorer.survey.simulate.parameters import Galaxies, stream
 from explorer.survey.simulate.recipe import SpectrumSpec
 
-SKY_LEVEL = 2.3  # flux units at which an object's photon noise equals the sky's
 _PURPOSE = 31
 _HALF = 56  # pixels on either side of a narrow line that are filled
 
@@ -168,7 +167,7 @@ def _lensed(g: Galaxies, i: int, wavelength: np.ndarray, spec: SpectrumSpec) -> 
 def variance(flux: np.ndarray, spec: SpectrumSpec, exposure: np.ndarray) -> np.ndarray:
     """(n, pixels) variance of a flux seen for ``exposure`` (n,) nominal exposures: sky, and its own photons."""
     blank = 1 / np.maximum(sky.blank_ivar(spec), 1e-12)
-    own = sky.continuum_variance(spec) / SKY_LEVEL * np.maximum(flux, 0)
+    own = sky.continuum_variance(spec) / spec.sky_level * np.maximum(flux, 0)
     return (blank + own) / exposure[:, None]
 
 
@@ -233,7 +232,7 @@ def expected_snr(g: Galaxies, spec: SpectrumSpec) -> np.ndarray:
     nuclear = (g["f_point"][:, 0] * point * 1e-29 * 2.99792458e18 / 7035.0**2 / spec.flux_unit)[:, None]
     flux += nuclear * (chosen / 7035.0) ** g["agn_slope"][:, None]
     blank = sky.continuum_variance(spec)[at.astype(int)]
-    var = blank * (1 + flux / SKY_LEVEL) / exposures(g, spec)[:, None]
+    var = blank * (1 + flux / spec.sky_level) / exposures(g, spec)[:, None]
     return np.median(flux / np.sqrt(var), axis=1)
 
 
