@@ -101,12 +101,10 @@ def disks(g: Galaxies, u: np.ndarray, v: np.ndarray, half: float) -> tuple[np.nd
     spiral = np.where(m > 0, 0.62 * grand * np.exp(0.35 * ragged) + 0.38 * flocculent, flocculent)
     spiral = np.where(column("irregular") > 0, np.exp(0.8 * patches - 0.32), spiral)
     strength = column("arm_strength") * np.clip(r / (0.55 * scale), 0, 1)
-    fall = np.exp(-r / scale)
-    old = fall * (1 + 0.55 * strength * (spiral - 1)) * np.exp(0.10 * column("clumpiness") * patches)
-    lumps = np.exp(
-        column("clumpiness") * (0.85 * knots + (0.25 + 0.4 * column("irregular")) * patches)
-        - 0.30 * column("clumpiness") ** 2
-    )
+    fall, clumpy = np.exp(-r / scale), column("clumpiness")
+    old = fall * (1 + 0.55 * strength * (spiral - 1)) * np.exp(0.10 * clumpy * patches)
+    grain = 0.85 * knots + (0.25 + 0.4 * column("irregular")) * patches
+    lumps = np.exp(clumpy * grain - 0.30 * clumpy**2)
     hollow = 1 - 0.75 * np.exp(-((r / (0.8 * scale)) ** 2)) * np.minimum(4 * column("bulge_fraction"), 1)
     outer = np.exp(-r / (1.12 * scale))
     young = outer * hollow * (1 - strength + strength * spiral**1.35) * lumps
