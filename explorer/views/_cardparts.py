@@ -55,7 +55,8 @@ def images(image: Image, meta: dict[str, Any], kind: str) -> str:
     pixels = f"{width} × {height} pixels" + (f" of {scale:g}″" if scale else "")
     lost = float(np.mean(~np.isfinite(image.pixels))) if image.pixels.dtype != np.uint8 else 0.0
     gaps = f", {lost:.1%} without data" if lost else ""
-    return f'<div class="pics">{figures}</div><p class="ax-faint under">{pixels}, {escape(kind)} stretch{gaps}</p>'
+    under = f'<p class="ax-faint under">{pixels}, {escape(kind)} stretch{gaps}</p>'
+    return f'<div class="look"><div class="pics">{figures}</div>{under}</div>'
 
 
 def _picture(name: str, rgb: np.ndarray, size: tuple[int, int] | None, scale: float | None, north: float | None) -> str:
@@ -212,13 +213,14 @@ def flags(found: Spectrum | None, image: Image | None, warning: tuple[str, float
     if found is not None:
         good = (found.ivar > 0) & np.isfinite(found.flux)
         masked = 1 - float(good.mean())
-        chips.append((f"{masked:.1%} of the spectrum masked", "bad" if masked > 0.2 else "good"))
+        told = f"{masked:.1%} of the spectrum masked" if masked else "no pixel masked"
+        chips.append((told, "bad" if masked > 0.2 else "good"))
         if good.any():
             ratio = float(np.median(np.abs(found.flux[good]) * np.sqrt(found.ivar[good])))
             chips.append((f"S/N {ratio:.1f} per pixel", "bad" if ratio < 1 else "good"))
     if image is not None and image.pixels.dtype != np.uint8:
         lost = float(np.mean(~np.isfinite(image.pixels)))
-        chips.append((f"{lost:.1%} of the image lost", "bad" if lost > 0.05 else "good"))
+        chips.append((f"{lost:.1%} of the image lost" if lost else "no pixel lost", "bad" if lost > 0.05 else "good"))
         flat = [i for i, plane in enumerate(image.pixels) if not _spread(plane) > 0]
         if flat:
             chips.append((f"{len(flat)} of {len(image.pixels)} bands empty", "bad"))

@@ -67,8 +67,9 @@ export function render({ model, el }) {
       pen.drawImage(image, sx, sy, sw, sh, left + ((size - w) >> 1), top + ((size - h) >> 1), w, h)
     }
     for (const name of layer.querySelectorAll(".badge i")) {  // the end of an id is where ids differ
-      const id = name.dataset.id, room = Math.floor((side - 20) / 6.3 - 1.15 * name.previousSibling.textContent.length)
-      name.textContent = id.length <= room ? id : room > 3 ? "…" + id.slice(1 - room) : ""
+      const id = name.dataset.id, room = side - 17 - 6.8 * name.previousSibling.textContent.length
+      const fits = Math.floor((room - 11) / 6.6)
+      name.textContent = id.length * 6.6 <= room ? id : fits > 2 ? "…" + id.slice(-fits) : ""
     }
     layer.style.gridTemplateColumns = `repeat(${columns}, ${side}px)`
     layer.style.gridAutoRows = side + "px"

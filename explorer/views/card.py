@@ -31,7 +31,8 @@ CSS = """
 .card .top { display: flex; flex-wrap: wrap; gap: 6px 16px; justify-content: space-between; align-items: flex-start; }
 .card p.ax-muted { margin: 2px 0 0; }
 .card .under { margin: 4px 0 0; font-size: 11px; }
-.pics { display: flex; flex-wrap: wrap; gap: 6px; margin-top: 10px; }
+.both { display: flex; flex-wrap: wrap; gap: 8px 12px; margin-top: 10px; align-items: start; }
+.pics { display: flex; flex-wrap: wrap; gap: 6px; }
 .pics figure { margin: 0; position: relative; border-radius: 4px; overflow: hidden; background: var(--ax-sunken); }
 .pics img { display: block; } .pics img.crisp { image-rendering: pixelated; }
 .pics figcaption { position: absolute; left: 0; top: 0; padding: 2px 6px; font-size: 11px; color: #fff;
@@ -43,7 +44,8 @@ CSS = """
 .compass { position: absolute; left: 2px; bottom: 2px; filter: drop-shadow(0 0 1.5px #000); }
 .compass line { stroke: #fff; stroke-width: 1.5; } .compass text { fill: #fff; font: 600 9px var(--ax-font);
   text-anchor: middle; }
-.spec { display: block; width: 100%; height: 118px; margin-top: 8px; background: var(--ax-sunken); border-radius: 4px; }
+.spec { display: block; flex: 1 1 300px; min-width: 0; height: 118px; background: var(--ax-sunken);
+  border-radius: 4px; }
 .spec path { fill: none; stroke: var(--ax-focus); stroke-width: 1.1; vector-effect: non-scaling-stroke; }
 .spec .marks line { stroke: var(--ax-faint); stroke-width: 1; stroke-dasharray: 3 3; opacity: .6; }
 .spec text { font: 10px var(--ax-font); fill: var(--ax-muted); } .spec .marks text { text-anchor: middle; }
@@ -98,12 +100,14 @@ def render_card(session: Any, row: int) -> str:
     name = column_of(survey, "warning", WARNING)
     warned = number(survey.column(name)[row]) if name is not None else None
     sections = [_head(session, row, redshift, position)]
+    seen = []
     if image is not None:
-        sections.append(parts.images(image, survey.modalities["image"], session.stretch))
+        seen.append(parts.images(image, survey.modalities["image"], session.stretch))
     if found is not None:
-        sections.append(parts.spectrum(found, redshift, unit_of(survey, "spectrum")))
-    if image is None and found is None:
-        sections.append('<p class="ax-muted">No image and no spectrum of this row are in the survey.</p>')
+        seen.append(parts.spectrum(found, redshift, unit_of(survey, "spectrum")))
+    if not seen:
+        seen.append('<p class="ax-muted">No image and no spectrum of this row are in the survey.</p>')
+    sections.append(f'<div class="both">{"".join(seen)}</div>')
     warning = (name, warned) if name is not None and warned is not None else None
     sections.append(f'<h3>Is it real?</h3><div class="flags">{parts.flags(found, image, warning)}</div>')
     sections.append(f"<h3>Is it known?</h3>{_known(position)}")

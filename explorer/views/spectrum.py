@@ -47,13 +47,13 @@ class Picture:
 class Controls(param.Parameterized):
     """What a person sets in the spectrum view; each can be set from a cell too."""
 
-    smoothing = param.Number(2.0, bounds=(0, 15), step=0.5, doc="σ of the Gaussian in pixels")
+    smoothing = param.Number(3.0, bounds=(0, 15), step=0.5, doc="σ of the Gaussian in pixels")
     frame = param.Selector(default="observed", objects=["observed", "rest"])
     z = param.Number(0.0, bounds=(-0.01, 20), step=0.0001, doc="redshift at which lines are marked")
     show = param.ListSelector(default=list(SHOW), objects=list(SHOW), doc="lines, and the stack of the selection")
 
 
-def render_spectrum(survey: Survey, row: int, smoothing: float = 2.0) -> Picture:
+def render_spectrum(survey: Survey, row: int, smoothing: float = 3.0) -> Picture:
     """The picture of a row's spectrum; its ``reason`` is a title and a hint where there is none."""
     if "spectrum" not in survey.modalities:
         return Picture(reason=("This survey has no spectra", "Ingest a folder that holds spectra to see them here."))
@@ -137,8 +137,9 @@ _CSS = """
 
 
 _BAR_CSS = """
-.bk-btn-group .bk-btn, a.bk-btn, .bk-btn { padding: 0 7px !important; font-size: 11.5px !important;
+.bk-btn-group .bk-btn, a.bk-btn, .bk-btn { padding: 0 6px !important; font-size: 11px !important;
   box-shadow: none !important; line-height: 26px !important; }
+a.bk-btn { display: flex !important; align-items: center; justify-content: center; box-sizing: border-box; }
 .bk-slider-title { white-space: nowrap; }
 """
 
@@ -176,18 +177,18 @@ class SpectrumView:
     def _build(self) -> None:
         c = self.controls
         common: dict[str, Any] = {"stylesheets": [CONTROLS_CSS, _BAR_CSS], "margin": (2, 4)}
-        smoothing = pn.widgets.FloatSlider.from_param(c.param.smoothing, name="smoothing", width=88, **common)
+        smoothing = pn.widgets.FloatSlider.from_param(c.param.smoothing, name="smoothing", width=76, **common)
         frame = pn.widgets.RadioButtonGroup.from_param(c.param.frame, name="frame", width=108, **common)
         self.slider = pn.widgets.FloatSlider(
-            name="redshift", start=0, end=self._largest_redshift(), step=0.0001, format="0.0000", width=126, **common
+            name="redshift", start=0, end=self._largest_redshift(), step=0.0001, format="0.0000", width=104, **common
         )
         self.exact = pn.widgets.FloatInput(name="", step=0.001, format="0.00000", width=82, **common)
         self.back = pn.widgets.Button(
             name="↺", width=28, disabled=True, description="back to the catalogue's redshift", **common
         )
-        shown = pn.widgets.CheckButtonGroup.from_param(c.param.show, name="show", width=180, **common)
+        shown = pn.widgets.CheckButtonGroup.from_param(c.param.show, name="show", width=168, **common)
         self._csv = pn.widgets.FileDownload(
-            callback=self.csv, filename="spectrum.csv", label="CSV", icon=None, width=48, **common
+            callback=self.csv, filename="spectrum.csv", label="CSV", icon=None, width=46, **common
         )
         for button in (frame, self.exact, self.back, shown, self._csv):
             button.align = "end"

@@ -27,7 +27,8 @@ import numpy as np
 Kind = Literal["asinh", "lupton", "linear"]
 KINDS: tuple[str, ...] = ("asinh", "lupton", "linear")
 NEUTRAL = 58
-LOW, HIGH, SOFTENING = 12.0, 99.75, 0.06
+LOW, HIGH, SOFTENING, QUIET = 16.0, 99.75, 0.06, 25.0
+_SIGMA = (2.275, 15.866)  # percentiles of a normal distribution at -2 and -1 standard deviations
 _STEPS = 4096
 _CHUNK = 1 << 17  # pixels of one band at a time: what stays in the second cache
 
@@ -81,10 +82,14 @@ def default_colours(bands: Sequence[str]) -> tuple[int, ...]:
     return order[-1], order[(len(order) - 1) // 2], order[0]
 
 
-def limits(pixels: np.ndarray, low: float = LOW, high: float = HIGH, shared: bool = False) -> np.ndarray:
+def limits(
+    pixels: np.ndarray, low: float = LOW, high: float = HIGH, shared: bool = False, quiet: float = QUIET
+) -> np.ndarray:
     """Percentile limits of each band, ``(n, b, 2)`` float32, or ``(1, b, 2)`` when ``shared`` by all images.
 
-    ``pixels`` (n, b, h, w); NaN is left out; shared limits look at about 200,000 pixels of a band.
+    ``pixels`` (n, b, h, w); NaN is left out; shared limits look at about 200,000 pixels of a band. White lies at
+    least ``quiet`` standard deviations of the sky above black, so that a cutout of sky alone stays dark; that
+    deviation is what lies between the 2.3rd and the 15.9th percentile, where even a large galaxy leaves sky.
     A flat or empty band gets a unit interval, so that it shows as black rather than fails.
     """
     if not 0 <= low < high <= 100:
@@ -95,29 +100,33 @@ def limits(pixels: np.ndarray, low: float = LOW, high: float = HIGH, shared: boo
         flat = flat.transpose(1, 0, 2).reshape(1, b, -1)
         step = flat.shape[2] // 200_000
         flat = flat[:, :, :: step | 1]  # an odd step visits every column of the images
-    found = _percentiles(flat.astype(np.float32, copy=False), low, high)
-    empty = ~np.isfinite(found).all(axis=2)
-    found[empty] = (0.0, 1.0)
-    span = found[..., 1] - found[..., 0]
-    found[..., 1] = np.where(span > 0, found[..., 1], found[..., 0] + 1.0)
+    found, noise = _percentiles(flat.astype(np.float32, copy=False), low, high)
+    found[~np.isfinite(found).all(axis=2)] = (0.0, 1.0)
+    floor = np.where(np.isfinite(noise), quiet * noise, 0)
+    span = np.maximum(found[..., 1] - found[..., 0], floor)
+    found[..., 1] = found[..., 0] + np.where(span > 0, span, 1.0)
     return found
 
 
-def _percentiles(flat: np.ndarray, low: float, high: float) -> np.ndarray:
-    """(..., 2) percentiles of the last axis; NaN is left out, and a row of NaN alone gives NaN.
+def _percentiles(flat: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+    """(..., 2) percentiles of the last axis, and the sky's deviation; NaN is left out, NaN alone gives NaN.
 
-    The low one is that of the sky, where every fifth pixel says enough; the high one is that of few pixels.
+    The low ones are of the sky, where every fifth pixel says enough; the high one is that of few pixels.
     """
     found = np.empty((*flat.shape[:-1], 2), dtype=np.float32)
     sky = flat[..., ::5] if flat.shape[-1] >= 1000 else flat
-    for i, (values, percent) in enumerate(((sky, low), (flat, high))):
-        at = round(percent / 100 * (values.shape[-1] - 1))
-        found[..., i] = np.partition(values, at, axis=-1)[..., at]
+    at = [round(p / 100 * (sky.shape[-1] - 1)) for p in (low, *_SIGMA)]
+    lowest = np.partition(sky, sorted(set(at)), axis=-1)
+    found[..., 0] = lowest[..., at[0]]
+    noise = lowest[..., at[2]] - lowest[..., at[1]]
+    top = round(high / 100 * (flat.shape[-1] - 1))
+    found[..., 1] = np.partition(flat, top, axis=-1)[..., top]
     for where in np.argwhere(~np.isfinite(flat).all(axis=-1)):
         row = flat[tuple(where)]
         row = row[np.isfinite(row)]
-        found[tuple(where)] = np.percentile(row, [low, high]) if row.size else np.nan
-    return found
+        parts = np.percentile(row, [low, high, *_SIGMA]) if row.size else np.full(4, np.nan)
+        found[tuple(where)], noise[tuple(where)] = parts[:2], parts[3] - parts[2]
+    return found, noise
 
 
 @lru_cache(maxsize=64)
@@ -155,7 +164,8 @@ def stretch(
         show red and blue, their mean as green. By default chosen from the names in ``bands``, reddest as red.
     softening : where the curve turns from linear to logarithmic, as a fraction of the interval; smaller shows
         fainter light.
-    low, high : percentiles that become black and white; of each image, or of all of them when ``shared``.
+    low, high : percentiles that become black and white (see :func:`limits`); of each image, or of all of them
+        when ``shared``.
     between : (b, 2), (1, b, 2) or (n, b, 2) limits in the pixels' unit, in place of percentiles.
     """
     if kind not in KINDS:
