@@ -23,7 +23,8 @@ def check_reader(reader: type | Any, source: Path, foreign: Path | None = None) 
 
     - ``name`` is text, ``modalities`` is a tuple of known ones
     - ``sniff`` gives a number from 0 to 1, above 0 for ``source``, 0 for ``foreign``, and changes nothing
-    - ``scan(source, files=None)`` gives items with distinct keys, Arrow types for the columns, metadata for modalities that it declares
+    - ``scan(source, files=None)`` gives items with distinct keys, Arrow types for the columns, metadata for
+      modalities that it declares
     - ``read`` gives records whose ids are text, whose ``source`` belongs to the item, whose values are plain and
       fit the types, and whose payload survives the store's encoding; the same again when read again
     """

@@ -6,8 +6,10 @@ is the link. A second column that matches other files pairs them: an image and a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ class Labels:
     unknown: list[str] = field(default_factory=list)
     used: set[int] = field(default_factory=set)
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, pa.DataType]:
         """Columns that label a row; the link itself is left out where it repeats a file's name."""
         drop = {name for name in self.links if name.lower() in _FILE_NAMES}
@@ -55,25 +57,37 @@ class Labels:
 
     def values(self, row: int) -> dict[str, Any]:
         """What the table says in that row: the cells that are not empty."""
-        cells = self._rows()[row]
-        return {name: cells[name] for name in self.columns if cells[name] is not None}
+        return {name: self._cells[name][row] for name in self.columns if self._given[name][row]}
 
     def ids(self, row: int) -> tuple[str | None, str | None]:
         """``(id, object_id)`` as the table names the row, each None where it does not."""
         lower = {name.lower(): name for name in self.table.column_names}
-        cells = self._rows()[row]
-        own = next((cells[lower[k]] for k in ("id", "id_str") if k in lower), None)
-        named = id_column(self.table)
-        other = next((cells[lower[k]] for k in ("object_id", "objid", "targetid", "source_id") if k in lower), None)
-        if len(self.links) > 1 and own is None and named is not None:
-            own = cells[named]
-            other = own if other is None else other
-        return (None if own is None else str(own), None if other is None else str(other))
 
-    def _rows(self) -> list[dict[str, Any]]:
-        if not hasattr(self, "_list"):
-            self._list = self.table.to_pylist()
-        return self._list
+        def cell(*names: str) -> str | None:
+            found = next((lower[k] for k in names if k in lower), None)
+            return str(self._cells[found][row]) if found is not None and self._given[found][row] else None
+
+        own, other = cell("id", "id_str"), cell("object_id", "objid", "targetid", "source_id")
+        named = id_column(self.table)
+        if len(self.links) > 1 and own is None and named is not None:
+            own = cell(named.lower())
+            other = own if other is None else other
+        return own, other
+
+    @cached_property
+    def _cells(self) -> dict[str, Any]:
+        """Column → its cells as an array (float64, int64, bool) or, of text, a list."""
+        out: dict[str, Any] = {}
+        for name, column in zip(self.table.column_names, self.table.columns, strict=True):
+            if pa.types.is_string(column.type):
+                out[name] = column.to_pylist()
+            else:
+                out[name] = column.fill_null(False if pa.types.is_boolean(column.type) else 0).to_numpy()
+        return out
+
+    @cached_property
+    def _given(self) -> dict[str, Any]:
+        return {n: c.is_valid().to_numpy() for n, c in zip(self.table.column_names, self.table.columns, strict=True)}
 
 
 def read_labels(path: Path, files: Sequence[Path]) -> Labels | None:
@@ -122,13 +136,17 @@ def _by_id(labels: Labels) -> Labels | None:
 
 
 def _names_of(base: Path, files: Sequence[Path]) -> dict[str, Path]:
-    """Every way in which a table in ``base`` may name one of the files; a name of two files names neither."""
+    """Every way in which a table in ``base`` may name one of the files; a name of two files names neither.
+
+    A table with no file below its folder may name files that lie elsewhere in the source.
+    """
     names: dict[str, Path] = {}
     twice: set[str] = set()
-    for path in files:
-        if not path.is_relative_to(base):
-            continue
-        for name in {relative(path, base), f"./{relative(path, base)}", path.name, stem(path)}:
+    above = os.path.join(str(base), "")
+    below = [path for path in files if str(path).startswith(above)]
+    for path in below or files:
+        inside = relative(path, base)
+        for name in {inside, f"./{inside}", path.name, stem(path)}:
             if names.setdefault(name, path) != path:
                 twice.add(name)
     return {name: path for name, path in names.items() if name not in twice}

@@ -136,7 +136,7 @@ def _choose(files: Sequence[Path], only: str | None) -> dict[str, tuple[Any, lis
         readers["table"] = READERS.get("table")()
     out: dict[str, tuple[Any, list[Path]]] = {}
     for path in files:
-        sure = {name: reader.sniff(path) for name, reader in readers.items()}
+        sure = {name: getattr(reader, "recognise", reader.sniff)(path) for name, reader in readers.items()}
         best = max(sure, key=lambda name: (sure[name], name))
         if sure[best] > 0:
             out.setdefault(best, (readers[best], []))[1].append(path)

@@ -116,8 +116,9 @@ class FileReader:
 
 
 def relative(path: Path, root: Path) -> str:
-    """``path`` below ``root`` with forward slashes."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    """``path`` below ``root`` with forward slashes; its name alone where it lies elsewhere."""
+    whole, above = str(path), os.path.join(str(root), "")
+    return whole[len(above) :].replace(os.sep, "/") if whole.startswith(above) else path.name
 
 
 def files_under(source: Path) -> list[Path]:
@@ -132,6 +133,9 @@ def files_under(source: Path) -> list[Path]:
             inner[:] = []
             continue
         seen.add(real)
+        if "survey.toml" in names:  # a survey made earlier is no source
+            inner[:] = []
+            continue
         inner[:] = sorted(d for d in inner if not d.startswith((".", "__")))
         found += [Path(folder, name) for name in names if not name.startswith(".")]
     return sorted(found, key=lambda path: natural(relative(path, source)))
@@ -179,6 +183,22 @@ class Outline:
         return {h.name.upper() for h in self.hdus}
 
 
+_NEVER_FITS = {
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".csv",
+    ".tsv",
+    ".parquet",
+    ".pq",
+    ".npy",
+    ".npz",
+    ".hdf5",
+    ".h5",
+    ".safetensors",
+}
+
+
 def is_fits(path: Path) -> bool:
     """Whether the content, plain or gzipped, starts like FITS."""
     return _head(path).startswith(b"SIMPLE  =")
@@ -198,6 +218,8 @@ def _head(path: Path, n: int = 16) -> bytes:
 
 def outline(path: Path) -> Outline | None:
     """Outline of a FITS file (kept per path, size and time), or None where the content is not FITS."""
+    if path.suffix.lower() in _NEVER_FITS:
+        return None
     try:
         stat = path.stat()
     except OSError:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from explorer.survey._labels import Labels
 from explorer.survey._plan import Part, Plan, Unit, case_joined, make_plan
-from explorer.survey._reading import Aside, ReadError
+from explorer.survey._reading import Aside, ReadError, plain
 from explorer.survey._spectra import position_name
 from explorer.survey.records import Image, Record
 
@@ -237,7 +237,7 @@ class _Join:
                 row = labels.row_of(part.item.path, at, (object_id, row_id, record.object_id, record.id))
                 if row is None:
                     continue
-                values |= {names[name]: value for name, value in labels.values(row).items()}
+                values |= {names[name]: plain(value) for name, value in labels.values(row).items()}
                 if labels.by_file:
                     own, other = labels.ids(row)
                     row_id, object_id = own or row_id, other or (own or object_id if own else object_id)

@@ -1,4 +1,4 @@
-"""Folders of cutouts: PNG and JPEG files, kept as they are, and FITS images, bands in one file.
+"""Folders of cutouts: PNG and JPEG files, kept as they are, and FITS images, bands in one file or one each.
 
 The bands of a FITS file are its image units of one shape (or the planes of a cube); units that hold weights,
 masks, variances or a PSF are not bands. Zero points, pixel scale and unit are taken from the headers.
@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from explorer.survey._reading import FileReader, Hdu, Item, Outline, Scan, native, open_fits, outline, plain, stem
+from explorer.survey.readers._bands import grouped, split_name
 from explorer.survey.records import Image, ReadError, Record
 
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
@@ -49,7 +50,30 @@ class Images(FileReader):
             scan.columns.update({name: kind for name, kind in kinds.items() if _header_values(found)[name] is not None})
         scan.items.append(Item(source, path))
 
+    def finish(self, scan: Scan) -> None:
+        """Make one item of the bands of an object where each lies in a file of its own."""
+        groups = grouped(item.path for item in scan.items if outline(item.path) is not None)
+        if not groups:
+            return
+        firsts = {next(iter(bands.values())): bands for bands in groups.values()}
+        others = {path for bands in groups.values() for path in bands.values()} - set(firsts)
+        scan.items = [item for item in scan.items if item.path not in others]
+        scan.companions |= others
+        scan.memo["bands"] = firsts
+        widest = max(groups.values(), key=len)
+        metas = [_fits_meta(found) for path in widest.values() if (found := outline(path)) is not None]
+        meta = scan.modalities["image"]
+        meta["bands"] = list(widest)
+        zero = [m["zero_point"][0] for m in metas if "zero_point" in m]
+        if len(zero) == len(widest):
+            meta["zero_point"] = zero
+        else:
+            meta.pop("zero_point", None)
+
     def read(self, item: Item, scan: Scan) -> Iterator[Record]:
+        if bands := scan.memo.get("bands", {}).get(item.path):
+            yield self._stacked(item, scan, bands)
+            return
         name = stem(item.path)
         found = outline(item.path)
         if found is None:
@@ -67,6 +91,26 @@ class Images(FileReader):
                 raise ReadError(item.source, "no pixel of the image is finite", "Leave it out, or cut it out again.")
         values = {key: value for key, value in _header_values(found).items() if key in scan.columns}
         yield Record(name, name, values, image=Image(pixels), source=item.source)
+
+    def _stacked(self, item: Item, scan: Scan, bands: dict[str, Path]) -> Record:
+        """One image of files of one band each, in the order of the survey's bands; NaN where one is missing."""
+        planes: dict[str, np.ndarray] = {}
+        for band, path in bands.items():
+            (record,) = self.read(Item(item.source, path), Scan(scan.root))
+            if not isinstance(record.image, Image):
+                raise ReadError(item.source, f"{path.name} is no FITS image", "Fetch it again.")
+            planes[band] = record.image.pixels[0]
+        shapes = {plane.shape for plane in planes.values()}
+        if len(shapes) > 1:
+            raise ReadError(item.source, f"its bands have different shapes {sorted(shapes)}", "Resample to one grid.")
+        blank = np.full(shapes.pop(), np.nan, dtype=np.float32)
+        wanted = scan.modalities["image"]["bands"]
+        pixels = np.stack([np.asarray(planes.get(band, blank), dtype=np.float32) for band in wanted])
+        found, named = outline(item.path), split_name(item.path)
+        told = _header_values(found) if found else {}
+        name = named[0] if named else stem(item.path)
+        values = {key: value for key, value in told.items() if key in scan.columns}
+        return Record(name, name, values, image=Image(pixels), source=item.source)
 
 
 def _display(item: Item) -> bytes:
