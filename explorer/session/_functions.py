@@ -73,8 +73,8 @@ def _isnull(_: Scope, value: Any) -> Any:
     return False
 
 
-def _search(how: Callable[[np.ndarray, str], np.ndarray]) -> Callable[[Scope, Text, str], np.ndarray]:
-    return lambda _, text, part: text.where(how(text.values, part))
+def _search(how: Callable[[np.ndarray, str], np.ndarray]) -> Callable[[Scope, Any, str], np.ndarray]:
+    return lambda _, text, part: text.where(how(text.values, part)) if isinstance(text, Text) else how(text, part)
 
 
 def _plain(compute: Callable[..., Any]) -> Callable[..., Any]:

@@ -37,7 +37,7 @@ def matches(text: str, scope: Scope) -> np.ndarray:
 
 def values(text: str, scope: Scope) -> np.ndarray | Text:
     """(n,) values of a column name or of an expression such as ``percentile('knn')`` or ``log10(flux)``."""
-    if text in scope.survey.columns:
+    if text in ("id", "object_id", *scope.survey.columns):
         return columns.catalogue(scope.survey, text)
     tree, source = parse(text)
     got = _Evaluation(source, scope).run(tree)
@@ -51,11 +51,16 @@ def values(text: str, scope: Scope) -> np.ndarray | Text:
 def _kind(value: Any) -> str:
     if isinstance(value, bool) or (isinstance(value, np.ndarray) and value.dtype == bool):
         return "a condition"
-    if isinstance(value, Text | str):
+    if isinstance(value, Text | str) or _named(value):
         return "text"
     if isinstance(value, list):
         return "a list"
     return "a date" if isinstance(value, np.ndarray) and value.dtype.kind == "M" else "a number"
+
+
+def _named(value: Any) -> bool:
+    """Whether these are ids: text per row without categories, for each is another."""
+    return isinstance(value, np.ndarray) and value.dtype.kind == "U"
 
 
 _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
@@ -123,6 +128,8 @@ class _Evaluation:
         name, quoted = self.source.names.get(node.id, (node.id, False))
         if not quoted and name in ("mark", "mark_score"):
             return self.scope.mark(name)
+        if name in ("id", "object_id"):
+            return self.scope.survey.column(name)
         try:
             return columns.catalogue(self.scope.survey, name)
         except UnknownName as unknown:
@@ -208,7 +215,7 @@ class _Evaluation:
             return got
         if kind == "constant" and isinstance(got, int | float) and not isinstance(got, bool):
             return float(got)
-        if (kind == "text" and isinstance(got, Text)) or (kind == "quoted" and isinstance(got, str)):
+        if (kind == "text" and (isinstance(got, Text) or _named(got))) or (kind == "quoted" and isinstance(got, str)):
             return got
         wanted = {"text": "a column of text", "quoted": "text in quotes", "constant": "a plain number"}[kind]
         raise self.source.error(f"this is {_kind(got)}, and {wanted} is needed here", node)
@@ -233,6 +240,8 @@ def _compared(op: ast.cmpop, left: Any, right: Any) -> Any:
         raise ValueError(f"{one} cannot be compared with {other}. Text stands in quotes, numbers do not")
     elif "a list" in kinds:
         raise ValueError("a list is used with 'in', as in x in [1, 2]")
+    if isinstance(left, Text) != isinstance(right, Text) and (_named(left) or _named(right)):
+        left, right = (_coded(v) if _named(v) else v for v in (left, right))
     if isinstance(right, Text) and isinstance(left, str):
         op, left, right = _MIRROR.get(type(op), type(op))(), right, left
         compute = _COMPARE[type(op)]
@@ -251,6 +260,11 @@ def _compared(op: ast.cmpop, left: Any, right: Any) -> Any:
     return got
 
 
+def _coded(names: np.ndarray) -> Text:
+    values, codes = np.unique(names, return_inverse=True)
+    return Text(codes.astype(np.int32), values)
+
+
 def _date(text: str) -> np.datetime64:
     try:
         return np.datetime64(text)
@@ -262,9 +276,11 @@ def _isin(left: Any, wanted: Any, negated: bool) -> Any:
     if not isinstance(wanted, list):
         raise ValueError("after 'in' stands a list, as in x in [1, 2]")
     texts = [isinstance(v, str) for v in wanted]
-    if isinstance(left, Text):
+    if isinstance(left, Text) or _named(left):
         if not all(texts):
             raise ValueError("this column is text: put the things in the list in quotes")
+        if _named(left):
+            return np.isin(left, np.asarray(wanted, dtype=str), invert=negated)
         found = np.isin(left.values, np.asarray(wanted, dtype=str)) if len(wanted) else np.zeros(len(left.values), bool)
         return left.where(~found if negated else found)
     if not isinstance(left, np.ndarray) or left.dtype.kind not in "iuf":

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from explorer.session._names import scored
 from explorer.session.columns import Shared, Text
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from explorer.session.session import Session
     from explorer.survey.store import Survey
 
 _orders = Shared(8)
@@ -124,3 +128,65 @@ def _place(places: np.ndarray | None, rows: np.ndarray | None, focus: int) -> in
         return int(np.count_nonzero(among)) + int(np.count_nonzero(among[:split] == 0))
     before = np.count_nonzero((among < mine) & (among > 0))
     return int(before) + int(np.count_nonzero(among[:split] == mine))
+
+
+def rows_on_page(
+    session: Session,
+    offset: int,
+    limit: int,
+    scorer: str | None,
+    space: str | None,
+    within_selection: bool,
+    sort: str,
+    descending: bool,
+) -> np.ndarray:
+    """The rows of :meth:`Session.ranked_rows`."""
+    if offset < 0 or limit < 0:
+        raise ValueError(f"offset and limit are 0 or more, not {offset} and {limit}")
+    survey, chosen = session.survey, session.selection
+    space, scorer = scored(session, space, scorer)
+    within = within_selection and chosen.active
+    rows = chosen.rows if within else None
+    if sort == "order" and within and chosen.ordered:
+        order = chosen.order[::-1] if descending else chosen.order
+        return order[offset : offset + limit]
+    keys = None
+    if sort == "rank" and descending and scorer:
+        places = survey.rank(space, scorer)
+        keys = sort_keys(np.where(places > 0, places.astype(np.float64), np.nan), rows, True)
+    elif sort in ("row", "order") or (sort == "rank" and descending):
+        count = np.arange(len(survey) if rows is None else len(rows))
+        keys = -count if descending else count
+    elif sort != "rank":
+        keys = sort_keys(session.values(sort), rows, descending)
+    return np.asarray(page(survey, space, scorer, rows, keys, offset, limit))
+
+
+def frame_of(session: Session, rows: np.ndarray, scorer: str | None, space: str | None) -> pd.DataFrame:
+    """The frame of :meth:`Session.ranking_of`."""
+    import pandas as pd
+
+    survey = session.survey
+    space, scorer = scored(session, space, scorer)
+    nothing = np.full(len(rows), np.nan)
+    places = survey.rank(space, scorer)[rows] if scorer else np.zeros(len(rows), np.int64)
+    table = {
+        "rank": pd.arrays.IntegerArray(places.astype(np.int64), places == 0),
+        "id": survey.ids_of(rows),
+        "score": survey.score(space, scorer)[rows] if scorer else nothing,
+        "percentile": survey.percentile(space, scorer)[rows] if scorer else nothing,
+        "mark": session.labels(rows),
+    }
+    return pd.DataFrame(table, index=pd.Index(rows, name="row"))
+
+
+def next_row(session: Session, by: int) -> int:
+    """The row that :meth:`Session.step` goes to."""
+    chosen, focus = session.selection, session.focus
+    if not chosen.ordered:
+        rows = chosen.rows if len(chosen) else None
+        return stepped(session.survey, session.space, session.scorer, rows, focus, by)
+    order = chosen.order
+    here = np.flatnonzero(order == focus)
+    to = int(here[0]) + by if len(here) else (0 if by > 0 else len(order) - 1)
+    return int(order[int(np.clip(to, 0, len(order) - 1))])

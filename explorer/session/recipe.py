@@ -172,12 +172,13 @@ def alone(session: Session, step: Step) -> Selection:
         mask[rows] = True
         order = _ordered(rows)
     else:
-        if step["of"] != len(survey):
+        if step["of"] > len(survey):
             raise ValueError(
                 f"this step was made for {step['of']} rows and the survey {survey.name} has {len(survey)}: "
                 "select again by a query or by ids"
             )
-        mask = unpacked(step["mask"], step["of"])
+        mask = np.zeros(len(survey), bool)  # rows that came later stand behind those that were there
+        mask[: step["of"]] = unpacked(step["mask"], step["of"])
     return Selection(survey, mask, [step], order)
 
 

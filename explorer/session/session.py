@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import param
 
-from explorer.session import legend, provenance, query, ranking, recipe, similar
+from explorer.session import legend, provenance, query, ranking, recipe, similar, state
+from explorer.session._names import Named, scored
 from explorer.session.columns import Text
 from explorer.session.export import export, table_of
 from explorer.session.history import History
 from explorer.session.marks import Marks, checked_user
 from explorer.session.selection import Selection
-from explorer.session.state import restore, state_of
 from explorer.survey.files import user_name
 from kernels.registry import UnknownName
 
@@ -28,21 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from explorer.survey.store import Survey
-
-STRETCHES = ("asinh", "lupton", "linear")
-
-
-class _Checked(param.String):
-    """Text that the session checks before it takes it: a name that does not exist is refused with those that do."""
-
-    def __set__(self, obj: Any, value: Any) -> None:
-        if obj is not None and self.owner is obj and getattr(obj, "survey", None) is not None:
-            value = obj._accepted(self.name, value)
-            with param.parameterized.batch_call_watchers(obj):
-                super().__set__(obj, value)
-                obj._follow(self.name)
-        else:
-            super().__set__(obj, value)
 
 
 class Session(param.Parameterized):
@@ -54,11 +39,11 @@ class Session(param.Parameterized):
     user : whose marks are made; the account's name where none is given.
     """
 
-    space = _Checked("", doc="The space whose layouts, scores and neighbours are shown, as 'pca/image'.")
-    layout = _Checked("", doc="The layout of the space that the map shows.")
-    scorer = _Checked("", doc="The score that ranks.")
-    color_by = _Checked("", doc="A column or an expression of the query language that colours the map.")
-    stretch = _Checked("asinh", doc="The stretch of images: asinh, lupton or linear.")
+    space = Named("", doc="The space whose layouts, scores and neighbours are shown, as 'pca/image'.")
+    layout = Named("", doc="The layout of the space that the map shows.")
+    scorer = Named("", doc="The score that ranks.")
+    color_by = Named("", doc="A column or an expression of the query language that colours the map.")
+    stretch = Named("asinh", doc="The stretch of images: asinh, lupton or linear.")
     focus = param.Integer(-1, bounds=(-1, None), doc="The row that is looked at, -1 for none.")
     selection = param.ClassSelector(class_=Selection, doc="The rows that are selected.")
     version = param.Integer(0, doc="The survey's version; it grows when the survey has new columns.")
@@ -71,44 +56,12 @@ class Session(param.Parameterized):
         self.log = Marks(survey.path)
         self._history = History()
         self._labels: tuple[Any, dict[str, tuple[str, float | None]]] | None = None
+        self.param.focus.bounds = (-1, len(survey) - 1)
         self.param.update(selection=Selection(survey), version=survey.version, marked=self.log.last())
         self.space = survey.spaces[0] if survey.spaces else ""
 
     def __repr__(self) -> str:
         return f"<Session of {self.user!r} on {self.survey.name!r}: {len(self.selection)} selected>"
-
-    # -- names --------------------
-
-    def _accepted(self, name: str, value: Any) -> str:
-        if not isinstance(value, str):
-            raise TypeError(f"{name} is text, not {type(value).__name__}")
-        if name == "stretch":
-            if value not in STRETCHES:
-                raise UnknownName("stretch", value, list(STRETCHES))
-        elif name == "color_by":
-            if value:
-                self.values(value)
-        else:
-            known = self._names(name)
-            if value not in known and (value or known):
-                where = "" if name == "space" else f"(in the space {self.space})"
-                raise UnknownName({"scorer": "score"}.get(name, name), value, known, where)
-        return value
-
-    def _names(self, name: str) -> list[str]:
-        if name == "space":
-            return self.survey.spaces
-        if self.space not in self.survey.spaces:
-            return []
-        return self.survey.layouts(self.space) if name == "layout" else self.survey.scores(self.space)
-
-    def _follow(self, name: str) -> None:
-        """A change of space takes a layout and a scorer of it along, those of the same name where there are any."""
-        if name == "space":
-            for other in ("layout", "scorer"):
-                known = self._names(other)
-                if getattr(self, other) not in known:
-                    setattr(self, other, known[0] if known else "")
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -192,15 +145,22 @@ class Session(param.Parameterized):
     def step(self, by: int = 1) -> int:
         """Move the focus along the selection in its order, by rank where it has none of its own; along the ranking
         of all where nothing is selected. It stops at both ends."""
-        chosen = self.selection
-        if chosen.ordered:
-            order = chosen.order
-            here = np.flatnonzero(order == self.focus)
-            start = int(here[0]) + by if len(here) else (0 if by > 0 else len(order) - 1)
-            self.focus = int(order[int(np.clip(start, 0, len(order) - 1))])
-        else:
-            rows = chosen.rows if len(chosen) else None
-            self.focus = ranking.stepped(self.survey, self.space, self.scorer, rows, self.focus, by)
+        self.focus = ranking.next_row(self, by)
+        return self.focus
+
+    def next_unmarked(self) -> int:
+        """Move the focus to the next row along the selection or ranking that this user has said nothing of.
+
+        Where there is none it stays.
+        """
+        marked, start = self._marks_of(self.user, None), self.focus
+        with self.together():
+            before = -2
+            while self.focus != before:
+                before = self.focus
+                if self.survey.ids_of([self.step(1)])[0] not in marked and self.focus != start:
+                    return self.focus
+            self.focus = start
         return self.focus
 
     # -- values, ranking, legend --------------------
@@ -245,35 +205,7 @@ class Session(param.Parameterized):
     ) -> np.ndarray:
         """(m,) int64 rows in places offset…offset+limit-1; ``sort`` is ``rank``, ``order`` (that in which the
         selection was made), ``row``, or a column or expression, missing values last."""
-        if offset < 0 or limit < 0:
-            raise ValueError(f"offset and limit are 0 or more, not {offset} and {limit}")
-        space, scorer = self._scored(space, scorer)
-        within = within_selection and self.selection.active
-        rows = self.selection.rows if within else None
-        if sort == "order" and within and self.selection.ordered:
-            order = self.selection.order[::-1] if descending else self.selection.order
-            return order[offset : offset + limit]
-        keys = None
-        if sort == "rank" and descending and scorer:
-            places = self.survey.rank(space, scorer)
-            keys = ranking.sort_keys(np.where(places > 0, places.astype(np.float64), np.nan), rows, True)
-        elif sort in ("row", "order") or (sort == "rank" and descending):
-            count = len(self.survey) if rows is None else len(rows)
-            keys = -np.arange(count) if descending else np.arange(count)
-        elif sort != "rank":
-            keys = ranking.sort_keys(self.values(sort), rows, descending)
-        return np.asarray(ranking.page(self.survey, space, scorer, rows, keys, offset, limit))
-
-    def _scored(self, space: str | None, scorer: str | None) -> tuple[str, str]:
-        space = self.space if space is None else space
-        if space and space not in self.survey.spaces:
-            raise UnknownName("space", space, self.survey.spaces)
-        known = self.survey.scores(space) if space else []
-        if scorer is None:
-            scorer = self.scorer if self.scorer in known else (known[0] if known else "")
-        elif scorer not in known:
-            raise UnknownName("score", scorer, known, f"(in the space {space})")
-        return space, scorer
+        return ranking.rows_on_page(self, offset, limit, scorer, space, within_selection, sort, descending)
 
     def ranking(
         self,
@@ -296,20 +228,7 @@ class Session(param.Parameterized):
         self, rows: Sequence[int] | np.ndarray, scorer: str | None = None, space: str | None = None
     ) -> pd.DataFrame:
         """The same columns for rows that are given."""
-        import pandas as pd
-
-        rows = np.asarray(rows, dtype=np.int64)
-        space, scorer = self._scored(space, scorer)
-        nothing = np.full(len(rows), np.nan)
-        places = self.survey.rank(space, scorer)[rows] if scorer else np.zeros(len(rows), np.int64)
-        table = {
-            "rank": pd.arrays.IntegerArray(places.astype(np.int64), places == 0),
-            "id": self.survey.ids_of(rows),
-            "score": self.survey.score(space, scorer)[rows] if scorer else nothing,
-            "percentile": self.survey.percentile(space, scorer)[rows] if scorer else nothing,
-            "mark": self.labels(rows),
-        }
-        return pd.DataFrame(table, index=pd.Index(rows, name="row"))
+        return ranking.frame_of(self, np.asarray(rows, dtype=np.int64), scorer, space)
 
     def count_ranked(self, within_selection: bool = True) -> int:
         """How many rows the ranking has over all its pages."""
@@ -334,7 +253,7 @@ class Session(param.Parameterized):
 
         It changes nothing and may run in another thread; :meth:`similar_to` also selects.
         """
-        space, _ = self._scored(space, None)
+        space, _ = scored(self, space, None)
         if not space:
             raise UnknownName("space", "", [], "Run survey.prepare() first")
         mask = self.selection.mask if within_selection and self.selection.active else None
@@ -404,19 +323,7 @@ class Session(param.Parameterized):
 
     def refresh(self) -> bool:
         """See what others did meanwhile: new versions of the survey, new marks. True if there was anything."""
-        self.survey.refresh()
-        marked, changed = self.log.last(), self.survey.version != self.version
-        with self.together():
-            if changed:
-                if self.space not in self.survey.spaces:
-                    self.space = self.survey.spaces[0] if self.survey.spaces else ""
-                self._follow("space")
-                if self.selection.total != len(self.survey):
-                    self.selection = recipe.replay(self, self.selection._recipe)
-                self.version = self.survey.version
-            changed |= marked != self.marked
-            self.marked = marked
-        return changed
+        return state.refresh(self)
 
     # -- leaving, and coming back --------------------
 
@@ -437,8 +344,8 @@ class Session(param.Parameterized):
 
     def state(self) -> dict[str, Any]:
         """What :meth:`restore` needs to bring this exploration back, ready for JSON."""
-        return state_of(self)
+        return state.state_of(self)
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, saved: dict[str, Any]) -> None:
         """Bring back what :meth:`state` gave, here or elsewhere; nothing changes where a part cannot be used."""
-        restore(self, state)
+        state.restore(self, saved)

@@ -1,10 +1,14 @@
-"""An exploration as a small dictionary that JSON can carry: to come back to it, or to hand it on."""
+"""An exploration as a small dictionary that JSON can carry, and an exploration of a survey that goes on."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from explorer.session import recipe
+from explorer.session._names import follow
+from explorer.session.selection import Selection
 
 if TYPE_CHECKING:
     from explorer.session.session import Session
@@ -48,3 +52,34 @@ def restore(session: Session, state: dict[str, Any]) -> None:
                 setattr(session, name, value)
             raise
         session.select(chosen)
+
+
+def refresh(session: Session) -> bool:
+    """See new versions of the survey and new marks; True if there was anything."""
+    survey = session.survey
+    survey.refresh()
+    marked, changed = session.log.last(), survey.version != session.version
+    with session.together():
+        if changed:
+            session.param.focus.bounds = (-1, len(survey) - 1)
+            session.focus = min(session.focus, len(survey) - 1)
+            if session.space not in survey.spaces:
+                session.space = survey.spaces[0] if survey.spaces else ""
+            follow(session)
+            if session.selection.total != len(survey):
+                session.selection = _carried(session)
+            session.version = survey.version
+        changed |= marked != session.marked
+        session.marked = marked
+    return changed
+
+
+def _carried(session: Session) -> Selection:
+    """The selection in a survey with other rows: made again; where that fails, the rows that it had and still are."""
+    old = session.selection
+    try:
+        return recipe.replay(session, old._recipe)
+    except (ValueError, LookupError):
+        mask = np.zeros(len(session.survey), bool)
+        mask[old.rows[old.rows < len(mask)]] = True
+        return Selection(session.survey, mask, old._recipe)

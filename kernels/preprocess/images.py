@@ -153,7 +153,7 @@ def rank_equalise(pixels: ArrayLike) -> np.ndarray:
     """
     pixels = _pixels(pixels, dims=2)
     planes = np.where(np.isfinite(pixels), pixels, np.nan).reshape(-1, pixels.shape[-2] * pixels.shape[-1])
-    order = np.argsort(planes, axis=1, kind="stable")
+    order = np.argsort(planes, axis=1)
     ascending = np.take_along_axis(planes, order, axis=1)
     places = np.arange(planes.shape[1])
     new = np.ones(planes.shape, bool)
