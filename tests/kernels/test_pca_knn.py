@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA as ReferencePCA
 from sklearn.neighbors import NearestNeighbors
 
 from kernels.checks import sample_batch
-from kernels.embedding.batches import Images
+from kernels.embedding.batches import Images, Spectra
 from kernels.embedding.encoders.pca import PCA, resize
 from kernels.scoring import KNN
 from kernels.scoring.ranks import percentile, rank
@@ -99,3 +99,20 @@ def test_ranks_and_percentiles() -> None:
     strange[5] = np.nan
     assert rank(strange)[5] == 1
     assert rank(np.array([])).size == 0
+
+
+def test_a_noisy_spectrum_moves_to_the_mean_instead_of_becoming_an_outlier() -> None:
+    rng = np.random.default_rng(5)
+    wavelength = np.arange(3600.0, 9000.0, 2.0)
+    shape = np.sin(wavelength / 700) * rng.normal(size=(400, 1))
+    truth = 2 + 0.3 * shape
+    noise = np.where(np.arange(400) % 4 == 0, 3.0, 0.05)[:, None] * np.ones_like(truth)
+    noisy = Spectra(wavelength, (truth + rng.normal(0, noise)).astype("f4"), (1 / noise**2).astype("f4"))
+    encoder = PCA("spectrum", dim=8).fit([noisy])
+    vectors = encoder.encode(noisy)
+    poor = np.arange(400) % 4 == 0
+    assert np.median(np.linalg.norm(vectors[poor], axis=1)) < np.median(np.linalg.norm(vectors[~poor], axis=1))
+    along = np.corrcoef(vectors[~poor, 0], shape[~poor, 100])[0, 1]
+    assert abs(along) > 0.95, "the one thing that varies is the first component"
+    masked = Spectra(wavelength, noisy.flux, np.where(np.arange(len(wavelength)) % 3, noisy.ivar, 0).astype("f4"))
+    np.testing.assert_allclose(encoder.encode(masked)[~poor, 0], vectors[~poor, 0], rtol=0.1, atol=0.3)
