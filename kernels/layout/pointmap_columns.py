@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,12 +35,22 @@ class Columns:
 
     def numbers(self, column: NDArray) -> NDArray:
         """float32 in sorted order, NaN for points outside the selection."""
-        return self._once(column, "numbers", lambda: self._gather(column, np.dtype(np.float32), np.nan))
+
+        def make() -> NDArray:
+            with np.errstate(over="ignore"):
+                return self._sorted(column.astype(np.float32, copy=False), np.nan)
+
+        return self._once(column, "numbers", make)
 
     def codes(self, column: NDArray, categories: int) -> NDArray:
         """uint8 or uint16 in sorted order, ``categories`` where there is none or outside the selection."""
-        dtype = np.dtype(np.uint8 if categories < 256 else np.uint16)
-        return self._once(column, f"codes {categories}", lambda: self._gather(column, dtype, categories))
+
+        def make() -> NDArray:
+            dtype = np.uint8 if categories < 256 else np.uint16
+            some = column if column.dtype.kind in "ub" else np.where(column >= 0, column, categories)
+            return self._sorted(some.astype(dtype, copy=False), categories)
+
+        return self._once(column, f"codes {categories}", make)
 
     def highest(self, column: NDArray) -> int:
         """Largest code of a column, NaN left out; -1 where there is none."""
@@ -47,35 +58,38 @@ class Columns:
         return -1 if np.isnan(top) else max(int(top), -1)
 
     def _once(self, column: NDArray, form: str, make: Callable[[], NDArray]) -> NDArray:
-        key = (id(column), form)
+        owner = _owner(column)
+        key = (id(owner), column.__array_interface__["data"][0], column.strides, column.dtype.str, form)
         with self._lock:
             if key in self._kept:
                 (alive, sample), array = self._kept[key]
-                if alive() is column and np.array_equal(sample, _sample(column), equal_nan=column.dtype.kind == "f"):
+                if alive() is owner and np.array_equal(sample, _sample(column), equal_nan=column.dtype.kind == "f"):
                     self._kept.move_to_end(key)
                     return array
             array = make()
-            self._kept[key] = ((weakref.ref(column), _sample(column)), array)
-            gone = [k for k, ((alive, _), _) in self._kept.items() if alive() is None]
-            for k in gone + list(self._kept)[: max(0, len(self._kept) - len(gone) - _COLUMNS)]:
-                self._kept.pop(k, None)
+            self._kept[key] = ((weakref.ref(owner), _sample(column)), array)
+            for gone in [k for k, ((alive, _), _) in self._kept.items() if alive() is None]:
+                del self._kept[gone]
+            while len(self._kept) > _COLUMNS:
+                self._kept.popitem(last=False)
             return array
 
-    def _gather(self, column: NDArray, dtype: np.dtype, missing: float) -> NDArray:
-        out = np.empty(len(self._rows), dtype)
-        keep = np.empty(0, np.uint8) if self._keep is None else self._keep
+    def _sorted(self, column: NDArray, missing: float) -> NDArray:
+        out = np.empty(len(self._rows), column.dtype)
+        raw = f"u{column.dtype.itemsize}"  # few types, so that few are compiled
         edges = np.linspace(0, len(out), cores() + 1).astype(np.int64) if len(out) > 50_000 else [0, len(out)]
-        whole = dtype.kind != "f"
-        with np.errstate(invalid="ignore", over="ignore"):
-            in_threads(
-                [
-                    lambda a=int(a), b=int(b): _gather(
-                        column, self._rows, keep, a, b, whole, out.dtype.type(missing), out
-                    )
-                    for a, b in itertools.pairwise(edges)
-                ]
-            )
+        source, target = np.require(column, requirements=["C", "W"]).view(raw), out.view(raw)
+        in_threads([partial(_gather, source, self._rows, int(a), int(b), target) for a, b in pairwise(edges)])
+        if self._keep is not None:
+            out[self._keep == 0] = missing
         return out
+
+
+def _owner(column: NDArray) -> NDArray:
+    """The array that holds the memory of a view: pandas gives another view at each access."""
+    while isinstance(column.base, np.ndarray):
+        column = column.base
+    return column
 
 
 def _sample(column: NDArray) -> NDArray:
@@ -84,13 +98,9 @@ def _sample(column: NDArray) -> NDArray:
 
 
 @njit
-def _gather(column, rows, keep, begin, end, whole, missing, out):
+def _gather(column, rows, begin, end, out):
     for p in range(begin, end):
-        v = column[rows[p]]
-        if (len(keep) != 0 and keep[p] == 0) or (whole and not v >= 0):
-            out[p] = missing
-        else:
-            out[p] = v
+        out[p] = column[rows[p]]
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,8 @@ class Layers:
     def _make(self, rows: NDArray) -> Layer:
         points = self.base.points
         if len(rows) <= max(len(self.xy) // 8, 10_000):
-            own = sort_points(self.xy[rows, 0], self.xy[rows, 1])
+            xy = self.xy[rows]
+            own = sort_points(xy[:, 0], xy[:, 1])
             own = replace(own, rows=rows[own.rows].astype(np.uint32))
             return Layer(own, Columns(own.rows))
         mask = np.zeros(len(self.xy), np.uint8)

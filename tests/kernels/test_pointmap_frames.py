@@ -207,6 +207,32 @@ def test_a_selection_as_a_second_layer(share):
         np.testing.assert_array_equal(rgba[..., 3] > 0, expected > 0)
 
 
+def test_columns_are_sorted_once_and_seen_when_changed():
+    xy = np.random.default_rng(0).normal(size=(1000, 2)).astype(np.float32)
+    points = PointMap(xy)
+    values = pd.Series(np.arange(1000.0))
+    window, before = points.bounds, points.nbytes
+    first = points.draw(window, (3, 3), values, "max")
+    held = points.nbytes
+    assert held == before + 4000
+    np.testing.assert_array_equal(points.draw(window, (3, 3), values, "max"), first)
+    assert points.nbytes == held
+    plain = np.arange(1000.0)
+    points.draw(window, (3, 3), plain, "max")
+    plain *= 2
+    np.testing.assert_array_equal(points.draw(window, (3, 3), plain, "max"), 2 * first)
+
+
+def test_a_read_only_layout_is_drawn():
+    xy = np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32)
+    xy.flags.writeable = False
+    values = np.arange(100, dtype=np.float32)
+    values.flags.writeable = False
+    points = PointMap(xy)
+    assert points.draw(points.bounds, (9, 9)).sum() == 100
+    assert np.nanmax(points.draw(points.bounds, (9, 9), values, "max")) == 99
+
+
 def test_a_mask_changed_in_place_is_seen():
     xy = np.random.default_rng(0).normal(size=(1000, 2))
     points = PointMap(xy)
