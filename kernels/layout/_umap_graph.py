@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import lru_cache, partial
 
 import numpy as np
-from scipy import linalg, optimize, sparse
+from scipy import optimize, sparse
 
 from kernels._parallel import in_threads
+from kernels.layout.pca import principal_axes
 
 
 def memberships(distances: np.ndarray, n_neighbors: int) -> np.ndarray:
@@ -69,15 +70,11 @@ def curve(min_dist: float, spread: float = 1.0) -> tuple[float, float]:
 
 def principal_start(matrix: np.ndarray, seed: int) -> np.ndarray:
     """First two principal components (n, 2) float32, largest value 10, with a little noise against ties."""
-    n = len(matrix)
-    x = matrix - matrix.mean(axis=0)
-    covariance = (x.T @ x).astype(np.float64)
-    dim = len(covariance)
-    vectors = linalg.eigh(covariance, subset_by_index=(max(dim - 2, 0), dim - 1))[1][:, ::-1]
-    top = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], 0)
-    start = np.zeros((n, 2))
-    start[:, : vectors.shape[1]] = x @ (vectors * np.sign(top)).astype(np.float32)
-    return scaled_start(start, seed)
+    if not len(matrix):
+        return np.zeros((0, 2), np.float32)
+    mean = matrix.mean(axis=0, dtype=np.float64)
+    axes = principal_axes(matrix, mean)[0].astype(np.float32)
+    return scaled_start((matrix - mean.astype(np.float32)) @ axes.T, seed)
 
 
 def scaled_start(start: np.ndarray, seed: int) -> np.ndarray:

@@ -16,7 +16,7 @@ NEGATIVES = 5  # vertices that push a vertex away whenever an edge pulls it
 LANES = 8  # they are worked out side by side
 
 
-@njit
+@njit(error_model="numpy")
 def smooth_knn(first, last, distances, target, sigmas, rhos):  # type: ignore[no-untyped-def]
     """Widths so that memberships of a row's neighbours sum to ``target`` (McInnes et al. 2018, Alg. 3).
 
@@ -93,7 +93,7 @@ def _power(x, b):  # type: ignore[no-untyped-def]
     return exp2 * np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@njit(fastmath=True)
+@njit(fastmath=True, error_model="numpy")
 def epoch(  # type: ignore[no-untyped-def]
     first, last, old, new, tail, indptr, indices, rate, clock, alpha, a, b, pull, seed, repulsion
 ):
@@ -140,3 +140,15 @@ def epoch(  # type: ignore[no-untyped-def]
             x += sum_x * alpha
             y += sum_y * alpha
         new[i, 0], new[i, 1] = x, y
+
+
+@njit
+def count_above(first, last, score, chosen, rank):  # type: ignore[no-untyped-def]
+    """``rank`` (m, k): one more than the scores of a row (m, n) that exceed the score at ``chosen`` (m, k)."""
+    for i in range(first, last):
+        for e in range(chosen.shape[1]):
+            at = score[i, chosen[i, e]]
+            above = np.int32(1)
+            for j in range(score.shape[1]):
+                above += np.int32(score[i, j] > at)
+            rank[i, e] = above

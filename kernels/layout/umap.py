@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from importlib import import_module
 
 import numpy as np
+from scipy import sparse
 
-from kernels._parallel import in_threads
+from kernels._parallel import in_threads, numba_lock
 from kernels.layout import _umap_graph
-from kernels.search import Neighbours
-from kernels.search._rows import as_matrix, finite_rows
+from kernels.layout._base import Layout
+
+BACKENDS = ("gather", "umap-learn")
+STRETCHES = 8  # parts of the vertices, each one call on the pool
+REPULSION = 1.0
 
 
-class UMAP:
+class UMAP(Layout):
     """A layout in two dimensions that keeps neighbours together.
 
     Parameters
@@ -28,12 +32,21 @@ class UMAP:
     metric : ``"cosine"`` or ``"euclidean"``.
     random_state : seed; None is the seed 0, so that a layout can always be made again.
     n_epochs : passes over the graph; None is 500 up to 10,000 rows and 200 beyond.
-    init : ``"pca"``, ``"spectral"`` or an array (n, 2).
+    init : ``"pca"``, ``"spectral"`` (PCA where the graph falls apart) or an array (n, 2).
     progress : called with the share of epochs done; where it returns False the layout stops there and
         :meth:`resume` continues it.
+    backend : ``"gather"`` is ours; ``"umap-learn"`` the reference (half a minute of compilation, one thread).
 
-    Rows that hold NaN or infinity are laid out at NaN.
+    Attributes
+    ----------
+    embedding_ : (n, 2) float32, NaN for rows that hold NaN or infinity.
+    graph_ : (m, m) fuzzy neighbourhoods of the finite rows.
+    epoch_, epochs_ : epochs done, and epochs in all.
+    quality_ : trustworthiness and neighbour recall on a sample, worked out when first asked for.
     """
+
+    positions_: np.ndarray
+    epoch_: int
 
     def __init__(
         self,
@@ -45,58 +58,66 @@ class UMAP:
         progress: Callable[[float], object] | None = None,
         *,
         init: str | np.ndarray = "pca",
+        backend: str = "gather",
     ):
         self.n_neighbors, self.min_dist, self.metric = n_neighbors, min_dist, metric
-        self.random_state, self.n_epochs, self.progress, self.init = random_state, n_epochs, progress, init
-
-    def fit_transform(self, X: Any) -> np.ndarray:
-        """Positions (n, 2) float32 of the rows of ``X`` (n, d)."""
-        matrix = as_matrix(X)
-        if self.n_neighbors < 2:
-            raise ValueError(f"n_neighbors={self.n_neighbors}: a graph needs the row and one neighbour at least (2)")
-        self.seed_ = 0 if self.random_state is None else int(self.random_state)
-        self.n_ = len(matrix)
-        self.good_ = np.flatnonzero(finite_rows(matrix))
-        self.index_ = Neighbours(self.metric).fit(matrix[self.good_] if len(self.good_) < self.n_ else matrix)
-        k = min(self.n_neighbors - 1, max(len(self.good_) - 1, 1))
-        distances, rows = self.index_.self_join(k) if len(self.good_) else (np.empty((0, k)), np.empty((0, k), int))
-        self.graph_ = _umap_graph.union(distances, rows, min(self.n_neighbors, k + 1))
-        self.epochs_ = self.n_epochs if self.n_epochs is not None else (500 if len(self.good_) <= 10_000 else 200)
-        self.positions_ = self._start()
-        self.epoch_ = 0
-        return self.resume()
-
-    def fit(self, X: Any) -> UMAP:
-        """:meth:`fit_transform` for its side effect; the positions are in ``embedding_``."""
-        self.fit_transform(X)
-        return self
+        self.random_state, self.n_epochs, self.progress = random_state, n_epochs, progress
+        self.init, self.backend = init, backend
 
     def resume(self, epochs: int | None = None) -> np.ndarray:
         """Continue a layout that was stopped, by ``epochs`` or to its end; the same as if it had never stopped."""
+        if not hasattr(self, "positions_"):
+            raise RuntimeError("there is no layout to continue: call fit_transform(X) first")
         goal = self.epochs_ if epochs is None else min(self.epochs_, self.epoch_ + epochs)
         self.positions_, self.epoch_ = self._run(
             self.positions_, None, self.graph_, self.epoch_, goal, self.epochs_, pull=2, rate=1.0
         )
-        self.embedding_ = np.full((self.n_, 2), np.nan, np.float32)
-        self.embedding_[self.good_] = self.positions_
-        return self.embedding_
+        return self._spread(self.positions_)
 
-    def transform(self, Y: Any) -> np.ndarray:
-        """Positions (m, 2) float32 of new rows ``Y`` (m, d) in the fitted layout, which does not move."""
-        if not hasattr(self, "positions_"):
-            raise RuntimeError("this UMAP has no layout yet: call fit_transform(X) first")
-        matrix = as_matrix(Y, "Y")
-        k = min(self.n_neighbors, len(self.good_))
-        distances, rows = self.index_.query(matrix, max(k, 1))
-        out = np.full((len(matrix), 2), np.nan, np.float32)
-        good = rows[:, 0] >= 0
-        if not good.any():
-            return out
-        graph = _umap_graph.bipartite(distances[good], rows[good], self.n_neighbors, len(self.positions_))
+    def _check(self) -> None:
+        if self.n_neighbors < 2:
+            raise ValueError(f"n_neighbors={self.n_neighbors}: a graph needs the row and one neighbour at least (2)")
+        if self.metric not in ("cosine", "euclidean"):
+            raise ValueError(f"metric={self.metric!r}: a layout takes 'cosine' or 'euclidean'")
+        if self.backend not in BACKENDS:
+            raise ValueError(f"backend={self.backend!r} is unknown: choose one of {', '.join(BACKENDS)}")
+        if isinstance(self.init, str) and self.init not in ("pca", "spectral"):
+            raise ValueError(f"init={self.init!r} is unknown: choose 'pca', 'spectral' or give an array (n, 2)")
+
+    def _fit_finite(self, matrix: np.ndarray) -> np.ndarray:
+        self.seed_ = 0 if self.random_state is None else int(self.random_state)
+        n = len(matrix)
+        if self.backend == "umap-learn":
+            return self._reference(matrix)
+        if n < 2:
+            self.graph_ = sparse.csr_matrix((n, n), dtype=np.float32)
+        else:
+            k = min(self.n_neighbors - 1, n - 1)
+            self.graph_ = _umap_graph.union(*self.index_.self_join(k), k + 1)
+        self.epochs_ = self.n_epochs if self.n_epochs is not None else (500 if n <= 10_000 else 200)
+        self.epoch_ = 0
+        self.positions_ = self._start()
+        self.resume()
+        return self.positions_
+
+    def _reference(self, matrix: np.ndarray) -> np.ndarray:
+        """umap-learn's own layout; it holds the lock, as its kernels start numba's threads."""
+        with numba_lock:
+            self.reducer_ = import_module("umap").UMAP(
+                n_neighbors=self.n_neighbors, min_dist=self.min_dist, metric=self.metric, n_epochs=self.n_epochs,
+                random_state=self.seed_, init="spectral" if isinstance(self.init, str) else self.init, n_jobs=1,
+            )  # fmt: skip
+            return self.reducer_.fit_transform(np.asarray(matrix, np.float32))
+
+    def _place(self, matrix: np.ndarray) -> np.ndarray:
+        if self.backend == "umap-learn":
+            with numba_lock:
+                return self.reducer_.transform(np.asarray(matrix, np.float32))
+        distances, rows = self.index_.query(matrix, min(self.n_neighbors, len(self.good_)))
+        graph = _umap_graph.bipartite(distances, rows, self.n_neighbors, len(self.positions_))
         start = np.asarray(graph.multiply(1.0 / graph.sum(axis=1)) @ self.positions_, np.float32)
         epochs = 100 if len(start) <= 10_000 else 30
-        out[good], _ = self._run(start, self.positions_, graph, 0, epochs, epochs, pull=1, rate=0.25)
-        return out
+        return self._run(start, self.positions_, graph, 0, epochs, epochs, pull=1, rate=0.25)[0]
 
     def _start(self) -> np.ndarray:
         if not isinstance(self.init, str):
@@ -104,8 +125,6 @@ class UMAP:
             if given.shape != (self.n_, 2):
                 raise ValueError(f"init has shape {given.shape}; expected ({self.n_}, 2)")
             return given[self.good_]
-        if self.init not in ("pca", "spectral"):
-            raise ValueError(f"init={self.init!r} is unknown: choose 'pca', 'spectral' or give an array (n, 2)")
         start = _umap_graph.spectral_start(self.graph_, self.seed_) if self.init == "spectral" else None
         return _umap_graph.principal_start(self.index_.rows_.a, self.seed_) if start is None else start
 
@@ -113,7 +132,7 @@ class UMAP:
         self,
         start: np.ndarray,
         tail: np.ndarray | None,
-        graph: Any,
+        graph: sparse.csr_matrix,
         epoch: int,
         goal: int,
         epochs: int,
@@ -128,11 +147,11 @@ class UMAP:
         old, new = start.copy(), np.empty_like(start)
         n = len(old)
         edges = (used.indptr.astype(np.int64), used.indices.astype(np.int32), used.data)
-        parts = [(s * n // 8, (s + 1) * n // 8) for s in range(8)] if n > 512 else [(0, n)]
+        parts = [(s * n // STRETCHES, (s + 1) * n // STRETCHES) for s in range(STRETCHES)] if n > 512 else [(0, n)]
         while epoch < goal:
             alpha = rate * (1.0 - epoch / epochs)
             given = (old, new, old if tail is None else tail, *edges, epoch + 1, alpha, a, b, pull)
-            in_threads(partial(_umap_kernels.epoch, *part, *given, self.seed_, 1.0) for part in parts)
+            in_threads(partial(_umap_kernels.epoch, *part, *given, self.seed_, REPULSION) for part in parts)
             old, new = new, old
             epoch += 1
             if self.progress is not None and self.progress(epoch / epochs) is False:

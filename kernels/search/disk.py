@@ -49,7 +49,7 @@ class DiskNeighbours:
         self.dim_ = int(field.type.list_size)
         self.n_ = int(self.dataset.count_rows())
         self.probes, self.refine, self.recall_ = 1, 1, 1.0
-        self.indexed_ = any(column in index["fields"] for index in self.dataset.list_indices())
+        self.indexed_ = any(column in index.field_names for index in self.dataset.describe_indices())
         counts = [fragment.count_rows() for fragment in self.dataset.get_fragments()]
         self._first = dict(
             zip((f.fragment_id for f in self.dataset.get_fragments()), np.cumsum([0, *counts]), strict=False)

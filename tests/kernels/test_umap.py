@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness
+from sklearn.neighbors import NearestNeighbors
 
 import kernels._parallel
 from kernels.layout import UMAP
+from kernels.layout.pca import PCA
+from kernels.layout.tsne import TSNE
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +56,91 @@ def test_a_stopped_layout_goes_on_as_if_it_had_not_stopped(clusters, fitted):
     np.testing.assert_array_equal(fitted.embedding_, umap.resume())
 
 
-def test_trustworthiness_is_high(clusters, fitted):
-    assert trustworthiness(clusters, fitted.embedding_, n_neighbors=15, metric="cosine") > 0.88
+def test_quality_is_what_scikit_learn_measures(clusters, fitted):
+    want = trustworthiness(clusters, fitted.embedding_, n_neighbors=15, metric="cosine")
+    assert fitted.quality_["trustworthiness"] == pytest.approx(want, abs=2e-4)
+    assert fitted.quality_["trustworthiness"] > 0.88
+    near = [
+        NearestNeighbors(n_neighbors=15, metric=metric).fit(points).kneighbors(return_distance=False)
+        for metric, points in (("cosine", clusters), ("euclidean", fitted.embedding_))
+    ]
+    recall = np.mean([len(set(a) & set(b)) / 15 for a, b in zip(*(x.tolist() for x in near), strict=True)])
+    assert fitted.quality_["neighbour_recall"] == pytest.approx(recall, abs=1e-3)
+
+
+@pytest.mark.parametrize("layout", [PCA(), PCA("euclidean"), TSNE(n_epochs=300), UMAP(init="spectral")])
+def test_every_layout_keeps_the_contract(clusters, layout):
+    X = clusters[:400].copy()
+    X[5, 1] = np.nan
+    places = layout.fit_transform(X)
+    assert places.shape == (400, 2)
+    assert places.dtype == np.float32
+    assert np.isnan(places).any(axis=1).nonzero()[0].tolist() == [5]
+    np.testing.assert_array_equal(places, layout.fit_transform(X))
+    again = layout.transform(X[[7, 5, 9]])
+    assert np.isnan(again).all(axis=1).tolist() == [False, True, False]
+    np.testing.assert_allclose(again[[0, 2]], places[[7, 9]], atol=0.2 * np.nanstd(places))
+    assert layout.quality_["trustworthiness"] > 0.7
+    with pytest.raises(ValueError, match="rows of 2 numbers"):
+        layout.transform(np.zeros((1, 2)))
+
+
+def test_principal_components_are_those_of_an_svd(clusters):
+    centred = clusters.astype(np.float64) - clusters.mean(axis=0, dtype=np.float64)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    places = PCA("euclidean").fit_transform(clusters)
+    np.testing.assert_allclose(np.abs(places), np.abs(u[:, :2] * s[:2]), atol=1e-3 * s[0])
+
+
+@pytest.mark.slow
+def test_as_trustworthy_as_umap_learn(clusters, fitted):
+    peer = UMAP(random_state=4, backend="umap-learn").fit(clusters)
+    assert fitted.quality_["trustworthiness"] > peer.quality_["trustworthiness"] - 0.005
+    assert peer.transform(clusters[:3]).shape == (3, 2)
+
+
+def test_two_threads_at_once_under_workqueue():
+    """Whatever threading layer numba has, two layouts and two searches at once neither crash nor disagree."""
+    code = """
+import threading, numpy as np
+from kernels.layout import UMAP
+from kernels.search import Neighbours
+X = np.random.default_rng(0).normal(size=(800, 12)).astype(np.float32)
+want = UMAP(n_epochs=60).fit_transform(X), Neighbours().fit(X).self_join(5)[1]
+bad = []
+def work():
+    for _ in range(3):
+        got = UMAP(n_epochs=60).fit_transform(X), Neighbours().fit(X).self_join(5)[1]
+        bad.extend(not np.array_equal(a, b) for a, b in zip(got, want) if not np.array_equal(a, b))
+threads = [threading.Thread(target=work) for _ in range(2)]
+[t.start() for t in threads]; [t.join() for t in threads]
+assert not bad
+print("agreed")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "NUMBA_THREADING_LAYER": "workqueue"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "agreed"
+
+
+def test_parameters_that_cannot_be_are_refused(clusters):
+    for wrong, message in (
+        ({"n_neighbors": 1}, "n_neighbors=1"),
+        ({"metric": "inner"}, "metric='inner'"),
+        ({"init": "random"}, "init='random'"),
+        ({"backend": "gpu"}, "gather, umap-learn"),
+        ({"init": np.zeros((3, 2))}, "expected \\(50, 2\\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            UMAP(**wrong).fit_transform(clusters[:50])
+    with pytest.raises(RuntimeError, match="fit_transform"):
+        UMAP().transform(clusters)
 
 
 def test_new_points_land_by_their_neighbours(clusters, fitted):
@@ -60,7 +151,7 @@ def test_new_points_land_by_their_neighbours(clusters, fitted):
     assert np.median(np.linalg.norm(placed - fitted.embedding_[rows], axis=1)) < 0.1 * spread
 
 
-@pytest.mark.parametrize("n", [1, 2, 5, 16])
+@pytest.mark.parametrize("n", [0, 1, 2, 5, 16])
 def test_few_rows(n):
     layout = UMAP(metric="euclidean").fit_transform(np.random.default_rng(n).normal(size=(n, 3)))
     assert layout.shape == (n, 2)
