@@ -108,6 +108,20 @@ def test_every_row_of_a_large_catalogue_is_new() -> None:
     assert set(truth) == {"normal", "rarity", "artefact"}
 
 
+def test_the_check_recipe_is_frozen() -> None:
+    """It was fixed before any encoder was trained; whoever changes it must train and measure everything again."""
+    from hashlib import sha256
+
+    text = data_path("recipes", "euclid-desi-check.toml").read_bytes().replace(b"\r\n", b"\n")
+    assert sha256(text).hexdigest() == "01ba22223e8692aac58649c769f03730a5a6f628461aead940c58f962958b6bc"
+    first, check = load("euclid-desi"), load("euclid-desi-check")
+    assert set(first.rates) == set(check.rates)
+    assert all(first.rates[k] != check.rates[k] for k in first.rates)
+    for a, b in zip(first.image.bands, check.image.bands, strict=True):
+        assert b.psf_fwhm > a.psf_fwhm
+        assert b.noise > a.noise
+
+
 class Stop(Exception):
     """The person pressed Ctrl-C."""
 

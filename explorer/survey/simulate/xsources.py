@@ -78,7 +78,7 @@ def draw_spectrum(kind: str, rng: np.random.Generator) -> tuple[str, np.ndarray,
         disk, hard = xray.blackbody(p["kt"]), xray.powerlaw(p["gamma"])
         mix = rng.uniform(0.1, 0.9)
         photons = mix * disk / disk.sum() + (1 - mix) * hard / hard.sum()
-        return "blackbody + powerlaw", photons, 10 ** normal(-0.3, 0.35), p
+        return "blackbody + powerlaw", photons, 10 ** normal(-0.8, 0.35), p
     if kind == "pulsar":
         p["gamma"], p["kt"] = normal(1.3, 0.2), float(np.exp(normal(np.log(0.14), 0.2)))
         soft, hard = xray.blackbody(p["kt"]), xray.powerlaw(p["gamma"])
@@ -89,7 +89,7 @@ def draw_spectrum(kind: str, rng: np.random.Generator) -> tuple[str, np.ndarray,
         return "plasma", xray.plasma(p["kt"], 1.0), nh, p
     if kind == "young-star":
         p["kt"] = float(np.exp(normal(np.log(2.2), 0.35)))
-        return "plasma", xray.plasma(p["kt"], 0.3) + 0.6 * xray.plasma(0.8, 0.3), 10 ** normal(-0.1, 0.4), p
+        return "plasma", xray.plasma(p["kt"], 0.3) + 0.6 * xray.plasma(0.8, 0.3), 10 ** normal(-0.55, 0.4), p
     if kind == "star":
         p["kt"] = float(np.exp(normal(np.log(0.6), 0.3)))
         return "plasma", xray.plasma(p["kt"], 0.6), 10 ** normal(-2.0, 0.3), p
