@@ -9,8 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from explorer.survey._fits import is_fits
 from explorer.survey._labels import Labels, read_labels
-from explorer.survey._reading import Aside, Item, ReadError, Scan, files_under, is_fits, natural, relative, stem
+from explorer.survey._reading import Aside, Item, ReadError, Scan, files_under, natural, relative, stem
 from explorer.survey._tables import SUFFIXES, suffix_of
 from explorer.survey.readers.table import widen
 from kernels.registry import Registry

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from explorer.survey._reading import ReadError, native, outline
+from explorer.survey._fits import outline
+from explorer.survey._reading import ReadError, native
 
 TEXT = (".csv", ".tsv", ".ecsv", ".cat", ".dat")
 SUFFIXES = (*TEXT, ".fits", ".fit", ".fts", ".vot", ".votable", ".xml", ".parquet", ".pq")

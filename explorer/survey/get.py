@@ -82,7 +82,8 @@ def reaching(card: cards.Card, folder: Path) -> Iterator[None]:
         raise Offline(f"{where} answered {status} for {card.name}: {needs} ({card.address})") from error
     except Exception as error:  # the SPARCL client raises its own kinds
         if type(error).__module__.startswith("sparcl"):
-            raise Offline(f"{sentence} ({error})") from error
+            away = type(error).__name__ in ("ServerConnectionError", "ReadTimeout")
+            raise Offline(sentence if away else f"{where} refused {card.name}: {error}") from error
         raise
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from explorer.survey._reading import FileReader, Item, Row, Scan, native, open_fits, outline
+from explorer.survey._fits import Row, open_fits, outline
+from explorer.survey._reading import FileReader, Item, Scan, native
 from explorer.survey._spectra import FLUX_UNIT, merge_arms
 from explorer.survey.records import ReadError, Record
 

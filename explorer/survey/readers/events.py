@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from explorer.survey._reading import FileReader, Hdu, Item, Outline, Scan, native, open_fits, outline, plain, stem
+from explorer.survey._fits import Hdu, Outline, open_fits, outline
+from explorer.survey._reading import FileReader, Item, Scan, native, plain, stem
 from explorer.survey.records import Events, ReadError, Record
 
 _COLUMNS = {

@@ -15,20 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from explorer.survey._reading import (
-    Aside,
-    FileReader,
-    Hdu,
-    Item,
-    Outline,
-    Scan,
-    native,
-    open_fits,
-    outline,
-    plain,
-    relative,
-    stem,
-)
+from explorer.survey._fits import Hdu, Outline, open_fits, outline
+from explorer.survey._reading import Aside, FileReader, Item, Scan, native, plain, relative, stem
 from explorer.survey.records import ReadError, Record, XSpectrum
 
 # keV per PI channel: Chandra ACIS (https://cxc.cfa.harvard.edu/ciao/dictionary/pi.html), XMM EPIC and Swift XRT

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from explorer.survey._reading import FileReader, Item, Row, Scan, first_row, native, open_fits, outline, plain, stem
+from explorer.survey._fits import Row, first_row, open_fits, outline
+from explorer.survey._reading import FileReader, Item, Scan, native, plain, stem
 from explorer.survey._spectra import FLUX_UNIT, make_spectrum
 from explorer.survey.records import ReadError, Record
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from explorer.survey._reading import FileReader, Item, Scan, outline, stem
+from explorer.survey._fits import outline
+from explorer.survey._reading import FileReader, Item, Scan, stem
 from explorer.survey._tables import SUFFIXES, id_column, load_table, suffix_of
 from explorer.survey.records import Record
 
