@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from explorer.session.session import STRETCHES
+from explorer.session._names import STRETCHES
 from explorer.views._board import Board
 from explorer.views._colour import choices
 from explorer.views._map_legend import count

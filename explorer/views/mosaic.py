@@ -10,7 +10,7 @@ import panel as pn
 import param
 
 from explorer.session.selection import Selection
-from explorer.session.session import STRETCHES
+from explorer.session._names import STRETCHES
 from explorer.views._sheet import Sheet
 from explorer.views._theme import BODY_CSS, CATEGORIES, CONTROLS_CSS, empty, failure, screen_of, skeleton
 from explorer.views._thumbs import SORTS, Look, Pictures, render_order, render_pictures, render_tiles
@@ -97,6 +97,7 @@ class MosaicView:
         self._watch(session, self._on_focus, ["focus"])
         self._watch(session, lambda: self._go(0), ["space", "scorer"])
         self._watch(session, self._refresh, ["version", "marked", "stretch"])
+        self._watch(session, lambda: setattr(self._kind, "value", session.stretch), ["stretch"])
         self._watch(c, self._refresh, ["softening", "white", "limits", "bands"])
         self._watch(c, lambda: self._go(0), ["sort", "seed"])
         self._watch(c, self._on_selection, ["show"])
@@ -133,9 +134,9 @@ class MosaicView:
         orders = {"rank": "rank", "nearest": "nearest to focus", "random": "random"}
         show = select.from_param(c.param.show, name="show", width=88, **common)
         sort = select.from_param(c.param.sort, name="order", options=orders, width=80, **common)
-        kind = select.from_param(
-            self.session.param.stretch, name="stretch", options=list(STRETCHES), width=74, **common
-        )
+        kind = select(name="stretch", options=list(STRETCHES), value=self.session.stretch, width=74, **common)
+        kind.param.watch(lambda e: setattr(self.session, "stretch", e.new), "value")
+        self._kind = kind
         limits = select.from_param(
             c.param.limits, name="limits", options={"of each": "each", "of page": "page"}, width=82, **common
         )
