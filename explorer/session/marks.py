@@ -7,6 +7,7 @@ that threads, processes and forks can share it; a write is on the disk when the 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import sqlite3
@@ -35,12 +36,13 @@ CREATE TABLE IF NOT EXISTS log (
     undoes INTEGER
 );
 CREATE INDEX IF NOT EXISTS log_user_id ON log (user, id);
+CREATE INDEX IF NOT EXISTS log_undoes ON log (undoes) WHERE undoes IS NOT NULL;
 PRAGMA user_version = 1;
 """
 _CURRENT = """
 SELECT id, object_id, label, score, note, user, time, entry FROM log WHERE entry IN (
     SELECT max(entry) FROM log
-    WHERE id IS NOT NULL AND entry <= :last AND (:user IS NULL OR user = :user)
+    WHERE id IS NOT NULL AND entry <= :last{restricted}
     AND batch NOT IN (SELECT undoes FROM log WHERE undoes IS NOT NULL AND entry <= :last)
     GROUP BY user, id
 ) AND (label <> '' OR score IS NOT NULL OR note <> '') ORDER BY entry
@@ -80,7 +82,8 @@ class Marks:
         with self._connect(write=True) as db:
             db.execute("BEGIN IMMEDIATE")
             batch = self._last(db) + 1
-            held = {row[0]: row[2:5] for row in self._current(db, user, None)} if None in (label, score, note) else {}
+            partly = None in (label, score, note)
+            held = {row[0]: row[2:5] for row in self._current(db, user, None, ids)} if partly else {}
             lines = []
             for one, thing in zip(ids, object_ids, strict=True):
                 old_label, old_score, old_note = held.get(one, ("", None, ""))
@@ -155,8 +158,13 @@ class Marks:
         return db.execute("SELECT coalesce(max(entry), 0) FROM log").fetchone()[0]
 
     @staticmethod
-    def _current(db: sqlite3.Connection, user: str | None, last: int | None) -> list[tuple[Any, ...]]:
-        return db.execute(_CURRENT, {"user": user, "last": 2**62 if last is None else last}).fetchall()
+    def _current(
+        db: sqlite3.Connection, user: str | None, last: int | None, ids: Sequence[str] | None = None
+    ) -> list[tuple[Any, ...]]:
+        told = {"user": user, "last": 2**62 if last is None else last, "ids": json.dumps(list(ids or ()))}
+        restricted = "" if user is None else " AND user = :user"
+        restricted += "" if ids is None else " AND id IN (SELECT value FROM json_each(:ids))"
+        return db.execute(_CURRENT.format(restricted=restricted), told).fetchall()
 
     @contextlib.contextmanager
     def _connect(self, write: bool = False) -> Iterator[sqlite3.Connection]:
