@@ -109,7 +109,7 @@ def add_lens(
     x, y = np.meshgrid(axis - g["x0"][i], axis - g["y0"][i])
     theta, q = float(g["einstein_radius"][i]), float(np.clip(g["q_bulge"][i], 0.6, 0.95))
     u, v = source_plane(x, y, theta, q, float(g["pa"][i]))
-    off, way = theta * rng.uniform(0.05, 0.30), rng.uniform(0, 2 * np.pi)
+    off, way = theta * rng.uniform(0.08, 0.45), rng.uniform(0, 2 * np.pi)
     light = np.zeros_like(x, dtype=np.float64)
     shape_q, pa, size = rng.uniform(0.4, 0.9), rng.uniform(0, np.pi), rng.uniform(0.09, 0.2)
     for k in range(4):  # a disk and three clumps in it
