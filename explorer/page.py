@@ -120,13 +120,19 @@ class Page:
 
     def _fill_tabs(self) -> None:
         """Add a tab for every view that applies and has none; a survey that grows gains tabs."""
-        known = {name: VIEWS.get(name) for name in VIEWS.names()}
-        wanted = [n for n, view in known.items() if getattr(view, "place", "tab") == "tab"]
-        wanted = [n for n in wanted if known[n].applies(self.session.survey)]
-        for name in sorted(wanted, key=lambda n: (FIRST.index(n) if n in FIRST else math.inf, n)):
+        found: dict[str, Any] = {}
+        for name in VIEWS.names():
+            try:
+                view = VIEWS.get(name)
+                if getattr(view, "place", "tab") == "tab" and view.applies(self.session.survey):
+                    found[name] = view.title
+            except Exception:  # a view from outside that cannot be read gets a tab that says so
+                _log.exception("the view %s cannot be read", name)
+                found[name] = name
+        for name in sorted(found, key=lambda n: (FIRST.index(n) if n in FIRST else math.inf, n)):
             if name not in self._tab_names:
                 self._tab_names.append(name)
-                self._tabs.append((str(known[name].title), self._view(name)))
+                self._tabs.append((str(found[name]), self._view(name)))
         if not self._tab_names and not len(self._tabs):
             hint = "Ingest images or spectra to look at them here"
             note = pn.pane.HTML(empty("Only a catalogue", hint), stylesheets=[BODY_CSS], sizing_mode="stretch_both")
@@ -185,7 +191,7 @@ class Page:
         elif key in ("j", "ArrowRight", "k", "ArrowLeft"):
             session.step(1 if key in ("j", "ArrowRight") else -1)
         elif key == "u":
-            self._next_unmarked()
+            session.next_unmarked()
         elif key == "t":
             self.screen.theme = MODES[1 - MODES.index(self.screen.theme)]
         elif key == "?":
@@ -194,13 +200,3 @@ class Page:
             raise ValueError("Nothing to score: click an object, or step to one with j")
         else:
             session.mark([session.focus], score=int(key))
-
-    def _next_unmarked(self) -> None:
-        """The next row along the ranking that this session's user has said nothing of."""
-        session = self.session
-        marked = set(session.marks["id"][session.marks["user"] == session.user])
-        names, row = session.survey.ids, session.focus
-        for _ in range(len(marked) + 1):
-            before, row = row, session.step(1)
-            if row == before or names[row] not in marked:
-                return

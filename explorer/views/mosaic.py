@@ -9,8 +9,8 @@ import numpy as np
 import panel as pn
 import param
 
-from explorer.session.selection import Selection
 from explorer.session._names import STRETCHES
+from explorer.session.selection import Selection
 from explorer.views._sheet import Sheet
 from explorer.views._theme import BODY_CSS, CATEGORIES, CONTROLS_CSS, empty, failure, screen_of, skeleton
 from explorer.views._thumbs import SORTS, Look, Pictures, render_order, render_pictures, render_tiles

@@ -1,0 +1,207 @@
+"""The map without a browser: messages in, rows and pictures out."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import shapely
+
+from explorer.session.session import Session
+from explorer.views import _map_frame as frames
+from explorer.views._colour import Categories, Counts, Values, categories, choices, colouring
+from explorer.views._map_legend import legend
+from explorer.views._theme import screen_of
+from explorer.views.map import MapView, hover_card
+
+CONCAVE = np.array([(-0.9, -0.9), (0.9, -0.9), (0.0, 0.0), (0.9, 0.9), (-0.9, 0.9)])
+
+
+@pytest.fixture
+def session(tiny_survey: Any) -> Session:
+    return Session(tiny_survey)
+
+
+@pytest.fixture
+def view(session: Session) -> MapView:
+    made = MapView(session)
+    made.panel()
+    return made
+
+
+def positions(session: Session) -> np.ndarray:
+    return np.asarray(session.survey.layout(session.space, session.layout), dtype=float)
+
+
+def region(vertices: np.ndarray, mode: str = "replace") -> dict[str, Any]:
+    return {"kind": "region", "mode": mode, "x": vertices[:, 0].tolist(), "y": vertices[:, 1].tolist(), "n": 1}
+
+
+def inside(vertices: np.ndarray, xy: np.ndarray) -> set[int]:
+    return set(np.flatnonzero(shapely.contains_xy(shapely.Polygon(vertices), xy[:, 0], xy[:, 1])).tolist())
+
+
+def test_the_first_picture_holds_every_row_with_a_position(view: MapView, session: Session) -> None:
+    placed = int(np.isfinite(positions(session)).all(axis=1).sum())
+    assert 0 < placed < len(session.survey)
+    assert screen_of(session).shown == placed
+    assert view.canvas.base.data["image"][0].shape == view.shape
+    assert not view.canvas.chosen.data["image"]
+
+
+def test_a_region_selects_and_modes_combine(view: MapView, session: Session) -> None:
+    xy = positions(session)
+    square = np.array([(-1.1, -1.1), (0.1, -1.1), (0.1, 1.1), (-1.1, 1.1)])
+    first, second = inside(CONCAVE, xy), inside(square, xy)
+    expected = {"replace": second, "append": first | second, "intersect": first & second, "subtract": first - second}
+    for mode, rows in expected.items():
+        view._on_message(region(CONCAVE))
+        assert set(session.selection.rows.tolist()) == first
+        view._on_message(region(square, mode))
+        assert set(session.selection.rows.tolist()) == rows, mode
+    assert view.canvas.chosen.data["image"], "the selection is drawn"
+    session.clear()
+    assert not view.canvas.chosen.data["image"]
+
+
+def test_a_window_counts_its_rows(view: MapView, session: Session) -> None:
+    view._on_message({"kind": "window", "x0": -0.5, "x1": 0.5, "y0": -0.4, "y1": 0.6, "width": 640, "height": 640})
+    xy = positions(session)
+    with np.errstate(invalid="ignore"):
+        here = (np.abs(xy[:, 0]) <= 0.5) & (xy[:, 1] >= -0.4) & (xy[:, 1] <= 0.6)
+    assert screen_of(session).shown == int(here.sum())
+    assert view.canvas.base.data["image"][0].shape == (640, 640)
+    assert view.canvas.base.data["dw"] == [pytest.approx(1.0)]
+
+
+def test_few_rows_bring_thumbnails_and_the_switch_is_obeyed(view: MapView, session: Session) -> None:
+    view._on_message({"kind": "window", "x0": 0, "x1": 0.4, "y0": 0, "y1": 0.4, "width": 640, "height": 640})
+    assert 0 < len(view.canvas.thumbs.data["url"]) <= screen_of(session).shown
+    assert all(url.startswith("data:image/jpeg;base64,") for url in view.canvas.thumbs.data["url"])
+    screen_of(session).thumbnails = "off"
+    assert not view.canvas.thumbs.data["url"]
+
+
+def test_a_tap_focuses_the_nearest_row_and_only_when_near(view: MapView, session: Session) -> None:
+    xy = positions(session)
+    row = int(np.flatnonzero(np.isfinite(xy[:, 0]))[7])
+    view._on_message({"kind": "tap", "x": 40.0, "y": 40.0})
+    assert session.focus == -1
+    view._on_message({"kind": "tap", "x": xy[row, 0], "y": xy[row, 1]})
+    assert session.focus == row
+    assert view.canvas.focused.data == {"x": [pytest.approx(xy[row, 0])], "y": [pytest.approx(xy[row, 1])]}
+    lost = int(np.flatnonzero(~np.isfinite(xy[:, 0]))[0])
+    session.focus_on(lost)
+    assert view.canvas.focused.data == {"x": [], "y": []}, "a row without a position has no reticle"
+
+
+def test_the_pointer_brings_a_card_and_takes_it_away(view: MapView, session: Session) -> None:
+    row = session.row_of("<script>alert(1)</script>")
+    x, y = positions(session)[row]
+    view._on_message({"kind": "hover", "x": x, "y": y, "sx": 100, "sy": 100})
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in view.over.object
+    assert "<script" not in view.over.object
+    view._on_message({"kind": "leave"})
+    assert view.over.object == ""
+
+
+def test_the_card_stays_on_the_canvas() -> None:
+    assert "left:" in hover_card("a", "", None, (10, 10), (600, 600))
+    far = hover_card("a", "", None, (590, 590), (600, 600))
+    assert "right:" in far
+    assert "bottom:" in far
+
+
+def test_an_error_on_the_page_is_told_and_nothing_falls(view: MapView, session: Session) -> None:
+    view._on_message(region(CONCAVE[:2]))
+    assert "three or more vertices" in str(screen_of(session).notice)
+    view._on_message(region(CONCAVE))
+    assert session.selection.active
+
+
+def test_a_survey_without_a_layout_says_what_to_do(session: Session) -> None:
+    session.survey = _Bare(session.survey)
+    view = MapView(session)
+    view.panel()
+    assert "explorer prepare" in view.over.object
+
+
+class _Bare:
+    """A survey whose spaces are gone."""
+
+    def __init__(self, survey: Any):
+        self._survey, self.spaces = survey, []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._survey, name)
+
+    def __len__(self) -> int:
+        return len(self._survey)
+
+
+def test_every_choice_of_colour_can_be_drawn(view: MapView, session: Session) -> None:
+    for value in choices(session.survey, session.space).values():
+        session.color_by = value
+        assert screen_of(session).notice is None, value
+        assert view.colour.name or isinstance(view.colour, Counts)
+
+
+def test_text_and_few_whole_numbers_are_categories_and_others_values(session: Session) -> None:
+    kinds = {}
+    for name in ("kind", "count", "quiet", "z", "targetid", "seen"):
+        session.color_by = name
+        kinds[name] = type(colouring(session))
+    assert kinds == {"kind": Categories, "count": Categories, "quiet": Categories, "z": Values, "targetid": Values,
+                     "seen": Values}  # fmt: skip
+
+
+def test_categories_beyond_the_palette_share_a_colour() -> None:
+    codes = np.repeat(np.arange(12), np.arange(12, 0, -1))
+    codes = np.append(codes, [-1, -1])
+    made = categories("c", codes, [f"k{i}" for i in range(12)])
+    assert made.labels[:3] == ["k0", "k1", "k2"]
+    assert made.others == 8
+    assert (made.slots == 8).sum() == 4 + 3 + 2 + 1 + 2
+
+
+def test_the_legend_counts_the_selection_and_all(view: MapView, session: Session) -> None:
+    session.color_by = "kind"
+    session.select(np.arange(100))
+    found = dict(re.findall(r'class="what">([^<]+)</span><span class="n"><b>([\d\u2009]+)</b>', view.legend.markup))
+    kinds = [("galaxy", "lens", "quasar", None)[i % 4] for i in range(100)]
+    assert found == {"galaxy": "25", "lens": "25", "quasar": "25", "no value": str(kinds.count(None))}
+    view._on_legend({"do": "category", "place": "1", "shift": False, "ctrl": False})
+    assert len(session.selection) == 75
+    view._on_legend({"do": "category", "place": "0", "shift": True, "ctrl": False})
+    assert len(session.selection) == 150
+
+
+def test_a_legend_of_values_has_a_histogram_and_escapes_its_name(session: Session) -> None:
+    session.color_by = "<b>odd</b>"
+    colour = colouring(session)
+    markup = legend(colour, None, ("dark", "cividis"))
+    assert "<b>odd" not in markup
+    assert markup.count("<i>") == 40
+
+
+def test_representatives_are_one_a_cell_the_densest_first() -> None:
+    from kernels.layout import PointMap
+
+    rng = np.random.default_rng(0)
+    xy = np.concatenate([rng.normal(0.25, 0.01, (200, 2)), rng.uniform(0, 1, (100, 2))]).astype(np.float32)
+    shape = (frames.THUMBNAIL * 6, frames.THUMBNAIL * 6)
+    rows = frames.representatives(PointMap(xy), xy, (0.0, 1.0, 0.0, 1.0), shape)
+    cells = (xy[rows] * 6).astype(int)
+    assert len({tuple(c) for c in cells.tolist()}) == len(rows) <= 36
+    assert tuple(cells[0]) == (1, 1), "the clump comes first"
+
+
+def test_square_units_whatever_the_canvas() -> None:
+    xy = np.array([(0, 0), (10, 1), (np.nan, 5)])
+    x0, x1, y0, y1 = frames.full_window(xy, (300, 900))
+    assert (x1 - x0) / 900 == pytest.approx((y1 - y0) / 300)
+    assert x0 < 0
+    assert x1 > 10
+    assert frames.full_window(np.full((2, 2), np.nan), (10, 10)) == (0.0, 1.0, 0.0, 1.0)
