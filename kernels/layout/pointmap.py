@@ -145,7 +145,7 @@ class PointMap:
         if not (np.abs(vertices) < _LARGEST).all():
             k = int(np.flatnonzero(~(np.abs(vertices) < _LARGEST).all(axis=1))[0])
             raise ValueError(f"polygon: vertex {k} is {tuple(vertices[k].tolist())}; vertices must be finite numbers")
-        return select.rows_inside(self._points, vertices)
+        return select.rows_inside(self._points, len(self), vertices)
 
     def nearest(self, x: float, y: float) -> int:
         """Row of the point nearest to (x, y), the lowest of equally near ones; -1 on a map without points."""
