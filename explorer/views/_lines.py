@@ -74,7 +74,7 @@ LINES: tuple[Line, ...] = (
 )
 
 
-CLOSE = 2500.0
+CLOSE, EDGE = 2500.0, 14.0  # Å; pixels that a label, left of its line, needs
 
 
 def label(line: Line) -> str:
@@ -95,7 +95,7 @@ def placed(
     scale = pixels / max(high - low, 1e-9)
     taken: list[Line] = []
     for line in sorted(inside, key=lambda x: (x.strength, x.wavelength)):
-        if line.strength > 2 and high - low > CLOSE:
+        if (line.strength > 2 and high - low > CLOSE) or (line.wavelength - low) * scale < EDGE:
             continue
         if all(
             abs(line.wavelength - other.wavelength) * scale >= spacing for other in taken if other.kind == line.kind

@@ -74,7 +74,7 @@ export function render({ model, el }) {
     layer.style.gridTemplateColumns = `repeat(${columns}, ${side}px)`
     layer.style.gridAutoRows = side + "px"
     layer.style.gap = GAP + "px"
-    layer.classList.toggle("small", side < 52)
+    layer.classList.toggle("small", side < 64)
     layer.classList.toggle("tiny", side < 34)
   }
   const build = () => {

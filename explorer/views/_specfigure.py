@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 from bokeh.core.properties import field, value
-from bokeh.events import RangesUpdate
+from bokeh.events import MouseLeave, RangesUpdate
 from bokeh.models import (
     BoxZoomTool,
     ColumnDataSource,
     CrosshairTool,
     CustomJS,
     HoverTool,
+    Label,
     Range1d,
     Span,
     WheelZoomTool,
@@ -31,41 +32,53 @@ EMPTY: dict[str, list[str]] = {
 }
 LABELS = {"observed": "observed wavelength in vacuum (Å)", "rest": "rest-frame wavelength in vacuum (Å)"}
 
-# One function moves everything that depends on the redshift and the frame, and then finds room for the labels.
+# Lines, labels and (in the rest frame) the spectrum follow the redshift; labels also follow the visible range.
 _FOLLOW = """
-const z1 = 1 + Math.max(slider.value, -0.9999)
-const rest = state.data.rest[0] === 1
-const lines_rest = lines.data.rest
+const now = state.data, z1 = 1 + Math.max(now.z[0], -0.9999), rest = now.rest[0] === 1
+const kinds = now.kinds[0].split(" ")
 const move = (source, pairs) => {
   const d = source.data
-  for (const [from, to, factor] of pairs) d[to] = Float32Array.from(d[from], (v) => v * factor)
+  for (const [from, to, factor] of pairs) d[to] = Float64Array.from(d[from], (v) => v * factor)
   source.change.emit()
 }
 const seen = rest ? 1 / z1 : 1
-if (what !== "labels") {
+if (moved) {
   move(raw, [["observed", "x", seen]])
   move(shown, [["observed", "x", seen], ["observed", "rest", 1 / z1]])
   move(masked, [["observed0", "x0", seen], ["observed1", "x1", seen]])
-  move(stack, [["base", "x", state.data.stack_rest[0] === 1 ? (rest ? 1 : z1) : seen]])
+  move(stack, [["base", "x", now.stack_rest[0] === 1 ? (rest ? 1 : z1) : seen]])
 }
-const scale = rest ? 1 : z1
-const x = Float32Array.from(lines_rest, (v) => v * scale)
+const { strength, kind, label, rest: places } = lines.data
+const x = Float64Array.from(places, (v) => v * (rest ? 1 : z1))
 const perpixel = (range.end - range.start) / Math.max(plot.inner_width || 800, 1)
-const order = [...lines_rest.keys()].sort((a, b) => lines.data.strength[a] - lines.data.strength[b] || a - b)
-const text = Array.from(lines_rest, () => "")
-const taken = { emission: [], absorption: [] }
+const order = [...places.keys()].sort((a, b) => strength[a] - strength[b] || a - b)
+const text = Array.from(places, () => ""), taken = { emission: [], absorption: [] }
 for (const i of order) {
-  const kind = lines.data.kind[i]
-  if (!kinds.includes(kind) || x[i] < range.start || x[i] > range.end) continue
-  if (lines.data.strength[i] > 2 && range.end - range.start > 2500 * scale) continue
-  if (taken[kind].some((other) => Math.abs(other - x[i]) < 15 * perpixel)) continue
-  taken[kind].push(x[i])
-  text[i] = lines.data.label[i]
+  if (!kinds.includes(kind[i]) || x[i] < range.start + 14 * perpixel || x[i] > range.end) continue
+  if (strength[i] > 2 && range.end - range.start > 2500 * (rest ? 1 : z1)) continue
+  if (taken[kind[i]].some((other) => Math.abs(other - x[i]) < 15 * perpixel)) continue
+  taken[kind[i]].push(x[i])
+  text[i] = label[i]
 }
-lines.data.x = x
-lines.data.text = text
-lines.data.alpha = Array.from(lines.data.kind, (k, i) => !kinds.includes(k) ? 0 : text[i] ? 0.55 : 0.2)
+Object.assign(lines.data, { x, text, alpha: Array.from(kind, (k, i) => !kinds.includes(k) ? 0 : text[i] ? 0.55 : 0.2) })
 lines.change.emit()
+"""
+
+# What is under the pointer, written on the canvas in the theme's colours.
+_READ = """
+const { x, observed, rest, y, sigma } = shown.data, at = cb_data.geometry
+if (!at || !isFinite(at.x) || !x.length) { note.visible = false; return }
+let low = 0, high = x.length - 1
+while (high - low > 1) { const middle = (low + high) >> 1; if (x[middle] < at.x) low = middle; else high = middle }
+const i = at.x - x[low] < x[high] - at.x ? low : high
+const near = (v) => Math.abs(v) >= 0.01 && Math.abs(v) < 1e5 ? v.toPrecision(4) : v.toExponential(2)
+const flux = isFinite(y[i]) ? `${near(y[i])} ± ${near(sigma[i])}` : "masked"
+note.text = `observed  ${observed[i].toFixed(1)} Å\nrest  ${rest[i].toFixed(1)} Å\nflux  ${flux}`
+const right = at.sx - plot.inner_width * 0.62 > 0
+note.x = at.x; note.y = at.y
+note.x_offset = right ? -12 : 12
+note.text_align = right ? "right" : "left"
+note.visible = true
 """
 
 
@@ -75,7 +88,7 @@ class SpectrumFigure:
     def __init__(self) -> None:
         self.sources = {name: ColumnDataSource({c: [] for c in columns}) for name, columns in EMPTY.items()}
         self.lines = ColumnDataSource(line_columns(0.0, "observed", (0, 1), ()))
-        self.state = ColumnDataSource({"rest": [0], "stack_rest": [1]})
+        self.state = ColumnDataSource({"z": [0.0], "rest": [0], "stack_rest": [1], "kinds": [""]})
         self.plot = figure(
             sizing_mode="stretch_both",
             min_height=180,
@@ -117,33 +130,32 @@ class SpectrumFigure:
 
     def _tools(self) -> None:
         box, wheel = BoxZoomTool(), WheelZoomTool(dimensions="width")
-        hover = HoverTool(
-            renderers=[self.line],
-            mode="vline",
-            line_policy="nearest",
-            tooltips=[
-                ("observed", "@observed{0.0} Å"),
-                ("rest", "@rest{0.0} Å"),
-                ("flux", "@y{0.000a} ± @sigma{0.000a}"),
-            ],
+        self.note = Label(
+            x=0,
+            y=0,
+            visible=False,
+            text_font_size="11px",
+            text_font="system-ui, sans-serif",
+            padding=6,
+            border_radius=4,
+            text_baseline="middle",
         )
+        self.plot.add_layout(self.note)
+        args = {"shown": self.sources["shown"], "note": self.note, "plot": self.plot}
+        read = CustomJS(args=args, code=_READ)
+        hover = HoverTool(renderers=[self.line], mode="vline", tooltips=None, callback=read)
+        self.plot.js_on_event(MouseLeave, CustomJS(args={"note": self.note}, code="note.visible = false"))
         self.crosshair = CrosshairTool(dimensions="height")
         self.plot.add_tools(box, wheel, hover, self.crosshair)
         self.plot.toolbar.active_drag = box
         self.plot.toolbar.active_scroll = wheel
 
-    def follow(self, slider: Any, kinds: list[str]) -> list[CustomJS]:
-        """Callbacks for the slider's value and for a change of the visible range."""
-        args = {
-            **self.sources,
-            "lines": self.lines,
-            "state": self.state,
-            "range": self.plot.x_range,
-            "plot": self.plot,
-            "slider": slider,
-            "kinds": kinds,
-        }
-        return [CustomJS(args={**args, "what": what}, code=_FOLLOW) for what in ("all", "labels")]
+    def follow(self, slider: Any) -> None:
+        """Let everything follow a Panel slider of the redshift, and the labels follow the visible range."""
+        args = {**self.sources, "lines": self.lines, "state": self.state, "range": self.plot.x_range, "plot": self.plot}
+        moved = "state.data.z[0] = cb_obj.value\nconst moved = true\n"
+        slider.jscallback(args=args, value=moved + _FOLLOW)
+        self.plot.js_on_event(RangesUpdate, CustomJS(args=args, code="const moved = false\n" + _FOLLOW))
 
     def paint(self, theme: str) -> None:
         """Colours of a theme: the focus in blue, the selection's stack in orange, as everywhere on the page."""
@@ -162,6 +174,10 @@ class SpectrumFigure:
         self.strips.glyph.fill_alpha = 0.28
         self.zero.line_color = token(theme, "strong-line")
         self.crosshair.line_color = token(theme, "faint")
+        self.note.text_color = token(theme, "text")
+        self.note.background_fill_color = token(theme, "raised")
+        self.note.background_fill_alpha = 0.94
+        self.note.border_line_color = token(theme, "strong-line")
         self.marks.glyph.line_color = token(theme, "faint")
         self.names.glyph.text_color = token(theme, "muted")
         self.names.glyph.background_fill_color = token(theme, "sunken")
@@ -178,10 +194,6 @@ class SpectrumFigure:
         """Titles of the axes."""
         self.plot.xaxis[0].axis_label = x_label
         self.plot.yaxis[0].axis_label = y_label
-
-    def on_ranges(self, callback: CustomJS) -> None:
-        """Run in the browser whenever the visible range changed."""
-        self.plot.js_on_event(RangesUpdate, callback)
 
 
 def line_columns(
