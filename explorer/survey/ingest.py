@@ -225,10 +225,17 @@ class _Join:
             self.columns.update(dict(placed.values()))
             self._names.append({n: placed[self._rename.get(n, n)][0] for n in labels.columns})
         self._labels = plan.labels
+        self._retyped = any(
+            plan.columns[name] != kind
+            for scan in {id(p.scan): p.scan for unit in plan.units for p in unit.parts}.values()
+            for name, kind in scan.columns.items()
+        )
         self._text = {name for name, kind in self.columns.items() if kind == pa.string()}
 
     def record(self, record: Record, unit: Unit) -> Record:
         """The record with its labels; a cell of a table wins over the file's own value, unless it is empty."""
+        if not self._labels and not self._rename and not self._retyped:
+            return record
         values = {self._rename.get(name, name): value for name, value in record.values.items()}
         row_id, object_id = record.id, record.object_id
         at = int(record.source.rpartition("#")[2]) if unit.parts[0].item.rows is not None else None
