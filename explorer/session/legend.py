@@ -30,7 +30,8 @@ def bins_of(key: object, values: np.ndarray | Text, bins: int, categories: int) 
     """Bins of values, kept for the process by ``key``.
 
     Text, booleans and whole numbers with few values are categories, the ``categories`` largest by name and the rest
-    together; other numbers fall in ``bins`` equal steps between their 0.5 and 99.5 percentiles, the outer two open.
+    together; other numbers, and dates as seconds since 1970, fall in ``bins`` equal steps between their 0.5 and 99.5
+    percentiles, the outer two open.
     """
     if isinstance(values, Text):
         return _binned.get(("text", key, categories), values.codes, lambda _: _categories(values, categories))
@@ -63,6 +64,9 @@ def _numbers(values: np.ndarray, bins: int, most: int) -> Bins:
             found = _categories(text, most)
             number = np.array([float(n) for n in found.names[:-1]] + [np.nan])
             return Bins(found.index, found.names, number, number)
+    dates = values.dtype.kind == "M"
+    if dates:
+        values = np.where(np.isnat(values), np.nan, values.astype("datetime64[s]").astype(np.float64))
     data = values.astype(np.float64)
     here = np.isfinite(data)
     if not here.any():
@@ -76,7 +80,8 @@ def _numbers(values: np.ndarray, bins: int, most: int) -> Bins:
     with np.errstate(invalid="ignore"):
         index = np.clip(np.nan_to_num(np.floor((data - low) / step), nan=bins, posinf=bins, neginf=0), 0, bins - 1)
     index = np.where(np.isnan(data), bins, index).astype(np.uint8 if bins < 255 else np.uint16)
-    ranges = [f"{a:.4g} – {b:.4g}" for a, b in pairwise(edges)]
+    shown = [str(np.datetime64(int(e), "s"))[:10] if dates else f"{e:.4g}" for e in edges]
+    ranges = [f"{a} – {b}" for a, b in pairwise(shown)]
     return Bins(index, [*ranges, ""], np.append(edges[:-1], np.nan), np.append(edges[1:], np.nan))
 
 

@@ -97,6 +97,15 @@ def test_modes_follow_set_algebra(session: Session) -> None:
         session.select("z > 1", mode="xor")
 
 
+def test_the_most_anomalous_are_a_query_that_names_its_space(session: Session) -> None:
+    rank = session.survey.rank("pca/image", "knn")
+    got = session.select_top(25)
+    np.testing.assert_array_equal(got.mask, (rank > 0) & (rank <= 25))
+    assert got.recipe[0]["query"] == "rank('knn', 'pca/image') <= 25"
+    with pytest.raises(UnknownName, match="knn"):
+        session.select_top(25, "maf")
+
+
 def test_ids_rows_and_tables_stand_in_one_order_and_the_chosen_order_is_kept(session: Session) -> None:
     survey = session.survey
     wanted = [str(survey.ids[i]) for i in (40, 7, 99, 7, 5)]
@@ -500,6 +509,9 @@ def test_legend_counts_of_text_numbers_and_flags(session: Session) -> None:
     many = session.counts("id", categories=5)
     assert many["value"].tolist()[-1] == "295 more"
     assert many["all"].tolist() == [1] * 5 + [295]
+    dates = session.counts("seen", bins=4)
+    assert dates["all"].sum() == 300
+    assert dates["value"][0].startswith("2026-01-01 – 2026-01-0")
     session.mark(survey.ids[:4].tolist(), "dust")
     assert session.counts("mark")["all"].tolist() == [4, 296]
 
