@@ -33,6 +33,11 @@ def parts(n: int, count: int = STRIPS) -> list[tuple[int, int]]:
     return [(s * n // count, (s + 1) * n // count) for s in range(count)]
 
 
+def strips_for(n: int, dim: int) -> int:
+    """Parts for a pass over n rows: no more than are worth a call each."""
+    return int(np.clip(n * dim >> 19, 1, STRIPS))
+
+
 def heaps(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     return np.full(shape, np.inf, np.float32), np.full(shape, np.iinfo(np.int32).max, np.int32)
 
@@ -47,7 +52,8 @@ def settle(space: Space, q: Rows, a: Rows, rows: np.ndarray, k: int) -> tuple[np
     loss = np.empty(rows.shape)
     rows = np.where(rows == np.iinfo(np.int32).max, -1, rows).astype(np.int64)
     given = (space.code, q.a, q.sq, a.a, a.sq, rows, loss)
-    in_threads(partial(_kernels.finish, *part, *given) for part in parts(len(rows)))
+    stretches = parts(len(rows), strips_for(rows.size, a.a.shape[1]))
+    in_threads(partial(_kernels.finish, *part, *given) for part in stretches)
     order = np.lexsort((rows, loss), axis=1)[:, :k]
     loss, rows = np.take_along_axis(loss, order, 1), np.take_along_axis(rows, order, 1)
     distance = space.distance(np.where(rows < 0, np.nan, loss))
@@ -80,7 +86,7 @@ def _stream(space: Space, a: Rows, q: Rows, k: int, ids: np.ndarray) -> np.ndarr
     """Candidate rows (m, strips * k): the best of each strip of rows."""
     from kernels.search import _kernels
 
-    stretches = parts(len(ids))
+    stretches = parts(len(ids), strips_for(len(ids), a.a.shape[1]))
     heap_loss, heap_row = heaps((len(stretches), len(q), k))
     given = (space.code, q.a, q.sq, a.a, a.sq)
     in_threads(

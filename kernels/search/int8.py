@@ -13,7 +13,7 @@ import numpy as np
 
 from kernels._parallel import in_threads
 from kernels.search._rows import Rows, Space
-from kernels.search.exact import heaps, parts, settle
+from kernels.search.exact import heaps, parts, settle, strips_for
 
 FLOAT_ULPS = 16 * 2.0**-24
 
@@ -25,6 +25,7 @@ class Int8:
 
     def __init__(self, space: Space, rows: Rows):
         self.space = space
+        self.longest = self.widest = 0.0
         self.codes = np.empty((0, rows.a.shape[1]), np.int8)
         self.scale, self.lost = np.empty(0, np.float32), np.empty(0, np.float32)
         self.add(rows)
@@ -38,6 +39,8 @@ class Int8:
         in_threads(partial(_kernels.quantize, *part, rows.a, codes, scale, lost) for part in parts(n) if n)
         self.codes = np.concatenate([self.codes, codes]) if len(self.codes) else codes
         self.scale, self.lost = np.append(self.scale, scale), np.append(self.lost, lost)
+        self.longest = max(self.longest, float(rows.norm.max(initial=0)))
+        self.widest = max(self.widest, float(np.abs(rows.w).max(initial=0)))
 
     def query(self, rows: Rows, q: Rows, k: int, alive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Distances (m, k) and rows (m, k), exact; ``alive`` (n,) bool are the rows that may be returned."""
@@ -53,10 +56,10 @@ class Int8:
         unit = most / steps if most > 0 else 1.0
         code = np.rint(q.a[0].astype(np.float64) / unit)
         q_lost = float(np.linalg.norm(q.a[0] - code * unit)) * (1 + 1e-6)
-        rounding = FLOAT_ULPS * (float(rows.norm.max()) * float(q.norm[0]) + float(np.abs(rows.w).max()) + 1e-30)
+        rounding = FLOAT_ULPS * (self.longest * float(q.norm[0]) + self.widest + 1e-30)
         upper = np.empty(n, np.float32)
-        stretches = parts(n)
-        wide = max(1, min(k, int(np.count_nonzero(alive))))
+        stretches = parts(n, strips_for(n, dim))
+        wide = min(k, int(np.count_nonzero(alive)))
         heap, scratch = heaps((len(stretches), wide))
         given = (
             self.codes, self.scale, self.lost, rows.w, rows.norm, alive, code.astype(np.int16), np.float32(unit),
@@ -64,6 +67,6 @@ class Int8:
         )  # fmt: skip
         in_threads(partial(_kernels.scan_codes, *part, *given, heap[s], scratch[s]) for s, part in enumerate(stretches))
         floor = -np.partition(heap.ravel(), wide - 1)[wide - 1]
-        near = np.flatnonzero((upper >= floor) & (upper > -np.inf))
+        near = np.flatnonzero(upper >= floor)
         self.compared_ = len(near)
         return settle(self.space, q, rows, near[None].astype(np.int64), k)
