@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,7 @@ class Flow:
         ]
         self.params = torch.zeros(members, packer.size, dtype=dtype, device=self.device)
         self.grads: torch.Tensor | None = None
+        self.rounded: torch.Tensor | None = None  # the parameters in bfloat16, where products are to be made in it
         self._masks: dict[int, torch.Tensor] = {
             s.at: torch.from_numpy(s.mask).to(self.device, dtype)
             for _, linear in self.linears()
@@ -105,6 +107,14 @@ class Flow:
             self.params[member] = torch.from_numpy(flat).to(self.device, self.dtype)
         return self
 
+    def member(self, i: int) -> Flow:
+        """A view of one member: its parameters and gradients are those of this flow."""
+        one = copy(self)
+        one.members, one.params = 1, self.params[i : i + 1]
+        one.grads = None if self.grads is None else self.grads[i : i + 1]
+        one.rounded = None if self.rounded is None else self.rounded[i : i + 1]
+        return one
+
     def weight(self, step: Any, of: torch.Tensor) -> torch.Tensor:
         """View (members, rows, columns) of one step's weights in ``of`` (parameters or gradients)."""
         shape = (len(of), step.r1 - step.r0, step.c1 - step.c0)
@@ -121,12 +131,18 @@ class Flow:
             out.add_(bias)
         for s in linear.steps:
             rows = out[:, s.r0 : s.r1]
-            if s.c0 == s.c1:
-                if not add:
-                    rows.copy_(bias[:, s.r0 : s.r1].expand_as(rows))
-                continue
-            given = rows if add else bias[:, s.r0 : s.r1].expand_as(rows)
-            torch.baddbmm(given, self.weight(s, self.params), x[:, s.c0 : s.c1], out=rows)
+            self._product(s, rows if add else bias[:, s.r0 : s.r1], x, rows)
+
+    def _product(self, s: Any, given: torch.Tensor, x: torch.Tensor, out: torch.Tensor) -> None:
+        """``out = given + W x`` for one step; ``given`` is ``out`` itself or a bias (members, rows, 1)."""
+        given = given.expand_as(out)
+        if s.c0 == s.c1:
+            if given.data_ptr() != out.data_ptr():
+                out.copy_(given)
+        elif self.rounded is None:
+            torch.baddbmm(given, self.weight(s, self.params), x[:, s.c0 : s.c1], out=out)
+        else:
+            torch.add(given, torch.bmm(self.weight(s, self.rounded), x[:, s.c0 : s.c1].bfloat16()), out=out)
 
     def pull(self, linear: Linear, g: torch.Tensor, x: torch.Tensor, gx: torch.Tensor, add: bool = False) -> None:
         """Gradients of :meth:`apply`: of the parameters into ``grads``, of the input into ``gx`` (``add``: onto it)."""
@@ -173,11 +189,7 @@ class Flow:
         bias = self.bias(made.out, self.params)
         for s, (f0, f1) in zip(made.out.steps, made.chunks, strict=True):
             out = work.out[:, : s.r1 - s.r0]
-            given = bias[:, s.r0 : s.r1].expand_as(out)
-            if s.c0 == s.c1:
-                out.copy_(given)
-            else:
-                torch.baddbmm(given, self.weight(s, self.params), h[:, s.c0 : s.c1], out=out)
+            self._product(s, bias[:, s.r0 : s.r1], h, out)
             raw, shift = out[:, : f1 - f0], out[:, f1 - f0 :]
             self._transform(raw, shift, x[:, f0:f1], i, f0, f1, work)
 

@@ -11,7 +11,7 @@ import torch
 
 from kernels.scoring._flow import LOG_2PI, Flow
 from kernels.scoring._flow_masks import Linear
-from kernels.scoring._flow_train import Plan
+from kernels.scoring._flow_engine import CHUNK, Plan
 
 
 def build(
@@ -105,14 +105,14 @@ class NflowsEngine:
                 torch.nn.utils.clip_grad_norm_(parameters, self.plan.clip_norm)
         self.optimiser.step()
 
-    def terms(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def terms(self, member: int, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         base, logdet = [], []
         with torch.no_grad():
-            for flow, rows in zip(self.flows, x, strict=True):
-                z, d = flow._transform(rows.T.contiguous())
+            for rows in x.T.split(CHUNK):
+                z, d = self.flows[member]._transform(rows)
                 base.append(-0.5 * (z.double() ** 2).sum(dim=1) - 0.5 * z.shape[1] * LOG_2PI)
                 logdet.append(d.double())
-        return torch.stack(base), torch.stack(logdet)
+        return torch.cat(base), torch.cat(logdet)
 
     def keep(self, member: int) -> None:
         self.best[member] = copy.deepcopy(self.flows[member].state_dict())
@@ -120,10 +120,3 @@ class NflowsEngine:
     def restore(self) -> None:
         for flow, state in zip(self.flows, self.best, strict=True):
             flow.load_state_dict(state)
-
-    def alone(self, member: int) -> NflowsEngine:
-        """The engine of one member."""
-        made = object.__new__(NflowsEngine)
-        made.__dict__.update(self.__dict__)
-        made.flows, made.members = [self.flows[member]], 1
-        return made

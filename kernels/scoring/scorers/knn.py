@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from kernels.scoring._rows import as_rows, finite, fitting_rows, like, spread
+
 
 class KNN:
     """Mean (or largest) distance to the ``k`` nearest neighbours.
@@ -16,9 +18,9 @@ class KNN:
     Parameters
     ----------
     k : neighbours asked for; fewer where fewer rows were fitted.
-    metric : ``"cosine"`` (1 - cos) or ``"euclidean"``.
+    metric : ``"cosine"`` (1 - cos; a row of zeros is at distance 1 of everything) or ``"euclidean"``.
     aggregate : ``"mean"`` of the k distances, or ``"max"``: the distance to the k-th.
-    device : where the products run, ``None`` for the CPU.
+    device : kept for the contract of a scorer; the neighbour engine runs on the CPU.
     random_state : kept for the contract of a scorer; the answer does not depend on it.
     """
 
@@ -36,54 +38,40 @@ class KNN:
         self.device, self.random_state = device, random_state
 
     def fit(self, X: Any) -> KNN:
-        """Keep the rows ``X`` (n, d); returns self."""
+        """Keep the finite rows of ``X`` (n, d); returns self."""
+        self._fit(X)
+        return self
+
+    def _fit(self, X: Any) -> np.ndarray:
+        """Fit, and (n,) bool where the rows of ``X`` are finite."""
         from kernels.search import Neighbours
 
         if self.aggregate not in ("mean", "max"):
             raise ValueError(f"aggregate is 'mean' or 'max', not {self.aggregate!r}")
+        if self.metric not in ("cosine", "euclidean"):
+            raise ValueError(f"metric is 'cosine' or 'euclidean', not {self.metric!r}")
         if self.k < 1:
             raise ValueError(f"k must be at least 1, not {self.k}")
-        rows = _rows(X)
-        if len(rows) < 2:
-            raise ValueError(f"knn needs at least 2 rows to compare, and is given {len(rows)}")
-        self.n_features_in_ = rows.shape[1]
+        rows, good = fitting_rows(X, self.name, 2)
+        self.n_features_in_, self.n_rows_ = rows.shape[1], len(rows)
         self.neighbours_ = Neighbours(metric=self.metric, method="exact").fit(rows)
-        self.n_rows_ = len(rows)
-        return self
+        return good
 
     def anomaly_score(self, Y: Any) -> Any:
-        """(m,) float64 score of new rows ``Y`` (m, d); higher is more anomalous, infinite for a row with a NaN."""
-        rows = _rows(Y)
-        if rows.shape[1] != self.n_features_in_:
-            raise ValueError(f"knn was fitted on {self.n_features_in_} columns and is given {rows.shape[1]}")
-        distances, _ = self.neighbours_.query(rows, min(self.k, self.n_rows_))
-        return _like(self._aggregated(distances), Y)
+        """(m,) float64 score of new rows ``Y`` (m, d); higher is more anomalous, NaN for a row with a NaN."""
+        if not hasattr(self, "neighbours_"):
+            raise RuntimeError("this KNN holds no rows yet: call fit(X) first")
+        rows = as_rows(Y, self.name, self.n_features_in_)
+        good = finite(rows)
+        distances, _ = self.neighbours_.query(rows[good], min(self.k, self.n_rows_))
+        return like(spread(self._aggregated(distances), good), Y)
 
     def fit_score(self, X: Any) -> Any:
         """(n,) float64 score of the rows ``X`` (n, d) among themselves, each row left out of its own neighbours."""
-        self.fit(X)
+        good = self._fit(X)
         distances, _ = self.neighbours_.self_join(min(self.k, self.n_rows_ - 1))
-        return _like(self._aggregated(distances), X)
+        return like(spread(self._aggregated(distances), good), X)
 
     def _aggregated(self, distances: np.ndarray) -> np.ndarray:
         distances = np.asarray(distances, dtype=np.float64)
-        distances = np.where(np.isnan(distances), np.inf, distances)
         return distances.mean(axis=1) if self.aggregate == "mean" else distances.max(axis=1)
-
-
-def _rows(X: Any) -> np.ndarray:
-    if hasattr(X, "detach"):
-        X = X.detach().cpu().numpy()
-    rows = np.asarray(X, dtype=np.float32)
-    if rows.ndim != 2:
-        raise ValueError(f"a scorer takes (n, d) rows, not shape {rows.shape}")
-    return rows
-
-
-def _like(scores: np.ndarray, X: Any) -> Any:
-    """Scores as a torch tensor where rows came as one."""
-    if hasattr(X, "detach"):
-        import torch
-
-        return torch.from_numpy(scores).to(X.device)
-    return scores

@@ -31,7 +31,8 @@ class MAF:
 
     Parameters
     ----------
-    layers, hidden, blocks : autoregressive layers; hidden units; residual blocks in each.
+    layers, hidden, blocks : autoregressive layers; hidden units; residual blocks in each. More than 64 hidden units
+        are used only up to 16 an input: beyond, a flow of few columns gains nothing (``hidden_`` says how many).
     pca : ``"auto"`` (at most 64 principal components on a CPU, none on a GPU), ``None`` for none, or a number.
     degrees : ``"spread"`` wires every input at any width; ``"nflows"`` is the network of that library with its
         unbounded softplus scale.
@@ -133,7 +134,8 @@ class MAF:
     def _train(self, parts: list[np.ndarray], X: Any) -> MAF:
         import torch
 
-        from kernels.scoring._flow_train import Plan, train
+        from kernels.scoring._flow_engine import Plan
+        from kernels.scoring._flow_train import train
 
         told = self._settings()
         device = self._device(X)
@@ -164,12 +166,13 @@ class MAF:
 
     def _engine(self, width: int, told: dict[str, Any], plan: Any, seeds: list[np.random.Generator]) -> Any:
         from kernels.scoring._flow import Flow
-        from kernels.scoring._flow_train import FlowEngine
+        from kernels.scoring._flow_engine import FlowEngine
 
-        shape = (told["hidden"], told["layers"], told["blocks"])
-        for what, value in zip(("hidden", "layers", "blocks"), shape, strict=True):
-            if value < 1:
-                raise ValueError(f"{what}={value}: at least 1")
+        for what in ("hidden", "layers", "blocks"):
+            if told[what] < 1:
+                raise ValueError(f"{what}={told[what]}: at least 1")
+        self.hidden_ = min(told["hidden"], max(64, 16 * width))
+        shape = (self.hidden_, told["layers"], told["blocks"])
         if self.backend == "nflows":
             from kernels.scoring._flow_nflows import NflowsEngine, build
 
