@@ -132,21 +132,21 @@ class MosaicView:
         c, common = self.controls, {"stylesheets": [CONTROLS_CSS], "margin": (2, 4), "description": None}
         select, slider = pn.widgets.Select, pn.widgets.FloatSlider
         orders = {"rank": "rank", "nearest": "nearest to focus", "random": "random"}
-        show = select.from_param(c.param.show, name="show", width=88, **common)
-        sort = select.from_param(c.param.sort, name="order", options=orders, width=80, **common)
-        kind = select(name="stretch", options=list(STRETCHES), value=self.session.stretch, width=74, **common)
+        show = select.from_param(c.param.show, label="show", width=88, **common)
+        sort = select.from_param(c.param.sort, label="order", options=orders, width=80, **common)
+        kind = select(label="stretch", options=list(STRETCHES), value=self.session.stretch, width=74, **common)
         kind.param.watch(lambda e: setattr(self.session, "stretch", e.new), "value")
         self._kind = kind
         limits = select.from_param(
-            c.param.limits, name="limits", options={"of each": "each", "of page": "page"}, width=82, **common
+            c.param.limits, label="limits", options={"of each": "each", "of page": "page"}, width=82, **common
         )
         bands = self._band_widgets(common)
         del common["description"]
-        faint = slider(name="faint", end=1.0, step=0.01, value=faintness(c.softening), width=80, **common)
-        white = slider(name="white", start=95, end=100, step=0.05, value=c.white, width=80, **common)
+        faint = slider(label="faint", end=1.0, step=0.01, value=faintness(c.softening), width=80, **common)
+        white = slider(label="white", start=95, end=100, step=0.05, value=c.white, width=80, **common)
         faint.param.watch(lambda e: setattr(c, "softening", softness(e.new)), "value_throttled")
         white.param.watch(lambda e: setattr(c, "white", e.new), "value_throttled")
-        size = pn.widgets.IntSlider.from_param(c.param.tile, name="tile", width=64, **common)
+        size = pn.widgets.IntSlider.from_param(c.param.tile, label="tile", width=64, **common)
         self.bar = pn.FlexBox(show, sort, kind, faint, white, limits, *bands, size)
 
     def _band_widgets(self, common: dict[str, Any]) -> list[Any]:
@@ -156,10 +156,10 @@ class MosaicView:
             return []
         choose = len(bands) > 2
         first = pn.widgets.Select(
-            name="bands", options=["colour", *bands, *(["choose…"] if choose else [])], width=78, **common
+            label="bands", options=["colour", *bands, *(["choose…"] if choose else [])], width=78, **common
         )
         three = [
-            pn.widgets.Select(name=n, options=bands, value=bands[i], width=64, visible=False, **common)
+            pn.widgets.Select(label=n, options=bands, value=bands[i], width=64, visible=False, **common)
             for n, i in (("red", -1), ("green", len(bands) // 2), ("blue", 0))
         ]
 

@@ -81,10 +81,10 @@ class SpectrumView:
     def _build(self) -> None:
         c = self.controls
         common: dict[str, Any] = {"stylesheets": [CONTROLS_CSS, _BAR_CSS], "margin": (2, 4)}
-        smoothing = pn.widgets.FloatSlider.from_param(c.param.smoothing, name="smoothing", width=76, **common)
-        frame = pn.widgets.RadioButtonGroup.from_param(c.param.frame, name="frame", width=108, **common)
+        smoothing = pn.widgets.FloatSlider.from_param(c.param.smoothing, label="smoothing", width=76, **common)
+        frame = pn.widgets.RadioButtonGroup.from_param(c.param.frame, label="frame", width=108, **common)
         self.slider = pn.widgets.FloatSlider(
-            name="redshift",
+            label="redshift",
             start=0,
             end=self._largest_redshift(),
             step=0.0001,
@@ -93,11 +93,11 @@ class SpectrumView:
             tooltips=False,
             **common,
         )
-        self.exact = pn.widgets.FloatInput(name="", step=0.001, format="0.00000", width=82, **common)
+        self.exact = pn.widgets.FloatInput(label="", step=0.001, format="0.00000", width=82, **common)
         self.back = pn.widgets.Button(
-            name="↺", width=28, disabled=True, description="back to the catalogue's redshift", **common
+            label="↺", width=28, disabled=True, description="back to the catalogue's redshift", **common
         )
-        shown = pn.widgets.CheckButtonGroup.from_param(c.param.show, name="show", width=168, **common)
+        shown = pn.widgets.CheckButtonGroup.from_param(c.param.show, label="show", width=168, **common)
         self._csv = pn.widgets.FileDownload(
             callback=self.csv, filename="spectrum.csv", label="CSV", icon=None, width=46, **common
         )
