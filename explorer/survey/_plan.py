@@ -18,6 +18,7 @@ from kernels.registry import Registry
 
 READERS = Registry("reader", "explorer.survey.readers", "astro_explorer.readers")
 _DOCUMENTS = {"source.txt", "readme", "readme.md", "readme.txt", "readme.rst", "license", "license.txt", "license.md"}
+_CORRECT = "Correct the table where that is not meant."
 _SILENT = (".txt", ".md", ".rst", ".toml", ".py", ".sha256", ".sum", ".log", ".adql", ".html")
 
 
@@ -108,7 +109,7 @@ def _plan_source(plan: Plan, source: Path, only: str | None, prefix: str) -> Non
         scan = _scan(reader, source, tables)
         scans["table"] = (reader, scan)
         parts = [Part(reader, item, scan) for item in scan.items]
-        plan.aside += [Aside(prefix + file, note, "") for file, note in scan.memo.get("notes", [])]
+        plan.aside += [Aside(prefix + file, note, _CORRECT) for file, note in scan.memo.get("notes", [])]
     elif "embeddings" in scans:  # nothing else to join them to
         reader, scan = scans["embeddings"]
         parts = [Part(reader, item, scan) for item in scan.items]
@@ -171,7 +172,7 @@ def _label(plan: Plan, tables: Sequence[Path], files: list[Path], root: Path, pr
             plan.aside.append(Aside(name, "no column of the table names a file or an object here", fix))
             continue
         plan.labels.append(labels)
-        plan.aside += [Aside(name, note, "") for note in labels.notes]
+        plan.aside += [Aside(name, note, _CORRECT) for note in labels.notes]
         for missing in labels.unknown[:1000]:
             plan.aside.append(
                 Aside(missing, f"{name} names it, but no such file is there", "Fetch it, or drop the line.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv as csv_module
 import re
 import warnings
 from pathlib import Path
@@ -24,6 +25,7 @@ _EXACT = 2**53
 _PLACE = r"(?:(?:target|plug|mean|photra)_)?{0}(?:j2000|_?icrs|_?deg|_j2000| \[?deg\]?)?"
 _RA = re.compile("_?" + _PLACE.format("ra") + "|alpha_?j2000|right_ascension", re.IGNORECASE)
 _DEC = re.compile("_?" + _PLACE.format("(?:dec|de)") + "|delta_?j2000|declination", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _ZERO_LED = r"^[-+]?0[0-9]"
 
 
@@ -59,7 +61,7 @@ def _load(path: Path) -> tuple[pa.Table, list[str]]:
     suffix = suffix_of(path)
     try:
         if suffix in (".csv", ".tsv"):
-            return _from_text(path, "\t" if suffix == ".tsv" else ",")
+            return _from_text(path)
         if suffix in (".parquet", ".pq"):
             import pyarrow.parquet as pq
 
@@ -75,35 +77,62 @@ def _load(path: Path) -> tuple[pa.Table, list[str]]:
         ) from error
 
 
-def _from_text(path: Path, delimiter: str) -> tuple[pa.Table, list[str]]:
-    """Read all cells as text, then give each column the narrowest type that holds every cell of it."""
+def _from_text(path: Path) -> tuple[pa.Table, list[str]]:
+    """Read all cells as text, then give each column the narrowest type that holds every cell of it.
+
+    The separator is the comma, tabulator, semicolon or bar that the header holds most of; lines before the header
+    that begin with ``#`` are comments, but for a last one that names the columns; a line with another number of
+    cells than the header is left out and noted.
+    """
     from pyarrow import csv
 
     data = path.read_bytes() if path.suffix.lower() != ".gz" else pa.input_stream(str(path), compression="gzip").read()
-    if not data.strip():
-        raise ReadError(path, "the table is empty", "Write it again, or remove it.")
     try:
-        data.decode("utf-8")
-        encoding = "utf-8"
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        encoding = "latin-1"
-    head = csv.open_csv(
-        pa.BufferReader(data), csv.ReadOptions(encoding=encoding), csv.ParseOptions(delimiter=delimiter)
-    )
-    names = head.schema.names
-    read = csv.ReadOptions(encoding=encoding, column_names=[f"c{k}" for k in range(len(names))], skip_rows=0)
-    options = csv.ConvertOptions(
-        column_types={f"c{k}": pa.string() for k in range(len(names))}, strings_can_be_null=False
-    )
-    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    table = csv.read_csv(pa.BufferReader(data), read, parse, options).slice(1)
-    notes: list[str] = []
+        text = data.decode("latin-1")
+    names, delimiter, body = _header(text)
+    if not names:
+        raise ReadError(path, "the table is empty", "Write it again, or remove it.")
+    odd: list[str] = []
+
+    def skip(row: Any) -> str:
+        odd.append(row.text)
+        return "skip"
+
+    own = [f"c{k}" for k in range(len(names))]
+    read = csv.ReadOptions(column_names=own, use_threads=False)
+    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip)
+    options = csv.ConvertOptions(column_types=dict.fromkeys(own, pa.string()), strings_can_be_null=False)
+    if body.strip():
+        table = csv.read_csv(pa.BufferReader(body.encode()), read, parse, options)
+    else:
+        table = pa.table({name: pa.array([], pa.string()) for name in own})
+    notes = [f"{len(odd)} lines have not {len(names)} cells and were left out, first {odd[0]!r}"] if odd else []
     columns = []
     for name, column in zip(names, table.columns, strict=True):
-        typed, note = typed_text(pc.utf8_trim_whitespace(column.combine_chunks()), name)
+        typed, note = typed_text(pc.utf8_trim_whitespace(_whole(column)), name)
         columns.append(typed)
         notes += [note] if note else []
     return pa.table(columns, names=_distinct(names)), notes
+
+
+def _header(text: str) -> tuple[list[str], str, str]:
+    """``(column names, separator, the lines below)`` of a table as text."""
+    comment, rest = "", text
+    while rest.startswith("#"):
+        comment, _, rest = rest.partition("\n")
+    first, _, below = rest.partition("\n")
+    separator = max(",\t;|", key=first.count)
+    cells = next(csv_module.reader([first], delimiter=separator), []) if first.strip() else []
+    told = comment.lstrip("# ").rstrip("\r").split(separator)
+    if comment and len(told) == len(cells) and all(_NUMBER.fullmatch(c.strip()) for c in cells[:1]):
+        return [name.strip() for name in told], separator, rest
+    return [name.strip() or f"column{k + 1}" for k, name in enumerate(cells)], separator, below
+
+
+def _whole(column: Any) -> Any:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 def typed_text(text: Any, name: str) -> tuple[Any, str]:
@@ -126,7 +155,7 @@ def typed_text(text: Any, name: str) -> tuple[Any, str]:
         if kind == pa.int64() and pc.max(pc.abs(numbers)).as_py() > _EXACT:
             return text, ""
         return numbers, ""
-    numeric = pc.match_substring_regex(given, r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$")
+    numeric = pc.match_substring_regex(given, f"^{_NUMBER.pattern}$")
     share = pc.mean(pc.cast(numeric, pa.float64())).as_py()
     whole = pc.all(pc.match_substring_regex(given, r"^[-+]?[0-9]+$")).as_py()
     if 0.5 <= share < 1 and not whole:

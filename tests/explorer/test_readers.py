@@ -209,3 +209,24 @@ def test_a_column_of_numbers_and_text_becomes_text_and_is_told(tmp_path: Path) -
     assert table["flag"].to_pylist() == [True, False, None]
     assert len(notes) == 1
     assert "'x'" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "notes"),
+    [
+        ("a;b\n1;2,5\n", {"a": [1], "b": ["2,5"]}, 0),
+        ("\ufeffid\tv\n7\t1\n", {"id": ["7"], "v": [1]}, 0),
+        ("# by hand\nid,v\n7,1\n", {"id": ["7"], "v": [1]}, 0),
+        ("# ra,mag\n1.5,20\n", {"ra": [1.5], "mag": [20]}, 0),
+        ("id,v\n1,2\n3\n4,5,6\n8,9\n", {"id": ["1", "8"], "v": [2, 9]}, 1),
+        ('id,v\r\n"a\nb",2\r\n', {"id": ["a\nb"], "v": [2]}, 0),
+        ("id,id,\n1,2,3\n", {"id": ["1"], "id_2": ["2"], "column3": [3]}, 0),
+    ],
+)
+def test_tables_as_people_write_them(tmp_path: Path, text: str, columns: dict[str, list], notes: int) -> None:
+    from explorer.survey._tables import load_table
+
+    (tmp_path / "t.csv").write_bytes(text.encode())
+    table, told = load_table(tmp_path / "t.csv")
+    assert table.to_pydict() == columns
+    assert len(told) == notes

@@ -71,6 +71,10 @@ def test_all_real_spectra_are_one_survey(shared_data: Path, tmp_path: Path) -> N
     for target in set(targets):
         assert (survey.object_ids == target).sum() == targets.count(target), "a target observed twice is two rows"
     z = {r["targetid"]: r["z_known"] for r in _index(shared_data / names[2] / "index.csv")}
+    for row in _index(shared_data / names[2] / "index.csv")[:5]:
+        spectrum = survey.spectrum(int(np.flatnonzero(survey.object_ids == row["targetid"])[0]))
+        red = (spectrum.wavelength > 5800) & (spectrum.wavelength < 7520)
+        assert np.median(spectrum.flux[red]) == pytest.approx(float(row["med_rflux"]), rel=0.05, abs=0.03)
     known = survey.column("z_known")
     assert all(known[k] == pytest.approx(float(z[o])) for k, o in enumerate(survey.object_ids) if z.get(o))
 
@@ -113,3 +117,18 @@ def test_chandra_source_catalogue_tables(shared_data: Path, tmp_path: Path) -> N
     assert len(survey) == 8271 + 485 + 1
     assert not np.isnan(survey.column("hard_hs")[survey.column("master_class") != None]).any()  # noqa: E711
     assert survey.ids[-1].startswith("2CXO J")
+
+
+def test_galaxy_zoo_pictures_stay_the_jpegs_that_they_were(shared_data: Path, tmp_path: Path) -> None:
+    source = shared_data / "gz1_sdss_images_dev"
+    report = ingest(source, tmp_path / "s")
+    survey = Survey.open(tmp_path / "s")
+    assert (len(survey), report.aside) == (2414, [])
+    label = survey.column("label")
+    assert {name: int((label == name).sum()) for name in ("merger", "dont_know", "edge_on")} == {
+        "merger": 81,
+        "dont_know": 39,
+        "edge_on": 699,
+    }
+    assert survey.ids[0] == "587722952767439450"
+    assert all(thumb.startswith(b"\xff\xd8") for thumb in survey.thumbnails(np.arange(0, 2414, 200)))
