@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from kernels.layout import pointmap_draw as draw
 from kernels.layout import pointmap_select as select
 from kernels.layout.pointmap_columns import Columns, Layer, Layers
+from kernels.layout.pointmap_frame import Frame
 from kernels.layout.pointmap_shade import Opacity, as_palette, mix
 from kernels.layout.pointmap_sort import MOST_POINTS, sort_points
 
@@ -121,7 +122,7 @@ class PointMap:
         palette : colours of the codes, ``"#rrggbb"`` or (r, g, b).
         opacity : how a pixel's count becomes its alpha.
         """
-        frame = draw.Frame.of(_window(window), _shape(shape), self._points.x.dtype)
+        frame = Frame.of(_window(window), _shape(shape), self._points.x.dtype)
         if how not in ("count", "mean", "max", "category"):
             raise ValueError(f"how: {how!r} is none of count, mean, max, category")
         layer = self._layers.of(mask, rows)
@@ -166,7 +167,7 @@ class PointMap:
         The representative is the point nearest to the middle of the densest ninth-by-ninth part of its cell.
         """
         down, across = _shape(cells)
-        fine = draw.Frame.of(_window(window), (down * _FINE, across * _FINE), self._points.x.dtype)
+        fine = Frame.of(_window(window), (down * _FINE, across * _FINE), self._points.x.dtype)
         parts = draw.count_frame(self._points, fine).reshape(down, _FINE, across, _FINE)
         counts = parts.transpose(0, 2, 1, 3).reshape(down * across, _FINE * _FINE)
         totals = counts.sum(axis=1, dtype=np.int64)
@@ -196,7 +197,7 @@ class PointMap:
 
 
 def _draw_category(
-    layer: Layer, frame: draw.Frame, column: NDArray, palette: ArrayLike | None, opacity: Opacity, planes: bool
+    layer: Layer, frame: Frame, column: NDArray, palette: ArrayLike | None, opacity: Opacity, planes: bool
 ) -> NDArray:
     highest = layer.columns.highest(column)
     if planes and palette is None:

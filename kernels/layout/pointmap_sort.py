@@ -8,8 +8,9 @@ positions, found through a table of cells (the same x quantiles for all strips).
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,43 +46,19 @@ class Strips:
 
 def sort_points(x: NDArray, y: NDArray) -> Strips:
     """Sort the finite points of (n,) columns ``x`` and ``y`` (one dtype, float32 or float64)."""
-    blocks = max(1, min(cores(), len(x) // 50_000))
-    edges = np.linspace(0, len(x), blocks + 1).astype(np.int64)
-    finite = sum(in_threads([lambda a=a, b=b: _count_finite(x, y, a, b) for a, b in _pairs(edges)]))
+    blocks = _pairs(np.linspace(0, len(x), max(1, min(cores(), len(x) // 50_000)) + 1))
+    finite = sum(in_threads([partial(_count_finite, x, y, a, b) for a, b in blocks]))
     strips, cells = _grid(finite)
     sample_x, sample_y = _sample(x, y)
-    y_cuts, x_cuts = _cuts(sample_y, strips), _cuts(sample_x, cells)
-    first, scale = _lookup_scale(y)
-    lookup = _lookup(y_cuts, first, scale)
-
-    strip_of = np.empty(len(x), np.uint16)
-    counts = np.zeros((blocks, len(y_cuts) + 1), np.int64)
-    in_threads(
-        [
-            lambda k=k, a=a, b=b: _assign(x, y, a, b, y_cuts, lookup, first, scale, strip_of, counts[k])
-            for k, (a, b) in enumerate(_pairs(edges))
-        ]
-    )
-    keep = counts.sum(axis=0) > 0
-    ends = np.cumsum(counts.sum(axis=0))
-    start = np.concatenate([[0], ends]).astype(np.int64)
-    into = start[:-1] + np.cumsum(counts, axis=0) - counts
-    sx, sy = np.empty(finite, x.dtype), np.empty(finite, y.dtype)
-    rows = np.empty(finite, np.uint32)
-    in_threads(
-        [
-            lambda k=k, a=a, b=b: _scatter(x, y, a, b, strip_of, into[k], sx, sy, rows)
-            for k, (a, b) in enumerate(_pairs(edges))
-        ]
-    )
-    start = np.concatenate([start[:-1][keep], start[-1:]])
+    x_cuts = _cuts(sample_x, cells)
+    sx, sy, rows, start = _into_strips(x, y, blocks, finite, _cuts(sample_y, strips))
     count = len(start) - 1
     low, high = np.empty(count, y.dtype), np.empty(count, y.dtype)
     cell = np.empty((count, len(x_cuts) + 2), np.uint32)
-    parts = np.searchsorted(start, np.linspace(0, finite, 4 * blocks + 1)[1:-1])
+    parts = np.searchsorted(start, np.linspace(0, finite, 4 * len(blocks) + 1)[1:-1])
     in_threads(
         [
-            lambda a=a, b=b: _sort_strips(sx, sy, rows, start, a, b, x_cuts, cell, low, high)
+            partial(_sort_strips, sx, sy, rows, start, a, b, x_cuts, cell, low, high)
             for a, b in _pairs(np.concatenate([[0], parts, [count]]))
             if b > a
         ]
@@ -89,8 +66,30 @@ def sort_points(x: NDArray, y: NDArray) -> Strips:
     return Strips(sx, sy, rows, start, low, high, x_cuts, cell)
 
 
+def _into_strips(
+    x: NDArray, y: NDArray, blocks: list[tuple[int, int]], finite: int, cuts: NDArray
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """x, y and row of the finite points, strip after strip, and where each strip that has points starts."""
+    first, scale = _lookup_scale(y)
+    lookup = _lookup(cuts, first, scale)
+    strip_of = np.empty(len(x), np.uint16)
+    counts = np.zeros((len(blocks), len(cuts) + 1), np.int64)
+    in_threads(
+        [
+            partial(_assign, x, y, a, b, cuts, lookup, first, scale, strip_of, counts[k])
+            for k, (a, b) in enumerate(blocks)
+        ]
+    )
+    held = counts.sum(axis=0)
+    start = np.concatenate([[0], np.cumsum(held)]).astype(np.int64)
+    into = start[:-1] + np.cumsum(counts, axis=0) - counts
+    sx, sy, rows = np.empty(finite, x.dtype), np.empty(finite, y.dtype), np.empty(finite, np.uint32)
+    in_threads([partial(_scatter, x, y, a, b, strip_of, into[k], sx, sy, rows) for k, (a, b) in enumerate(blocks)])
+    return sx, sy, rows, np.concatenate([start[:-1][held > 0], start[-1:]])
+
+
 def _pairs(edges: NDArray) -> list[tuple[int, int]]:
-    return [(int(a), int(b)) for a, b in itertools.pairwise(edges)]
+    return [(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def _grid(n: int) -> tuple[int, int]:
