@@ -12,7 +12,7 @@ import pyarrow as pa
 from explorer.survey._fits import is_fits
 from explorer.survey._labels import Labels, read_labels
 from explorer.survey._reading import Aside, Item, ReadError, Scan, files_under, natural, relative, stem
-from explorer.survey._tables import SUFFIXES, suffix_of
+from explorer.survey._tables import SUFFIXES, suffix_of, units_of
 from explorer.survey.readers.table import widen
 from kernels.registry import Registry
 
@@ -57,6 +57,7 @@ class Plan:
     modalities: dict[str, dict[str, Any]] = field(default_factory=dict)
     aside: list[Aside] = field(default_factory=list)
     spaces: dict[str, Path] = field(default_factory=dict)
+    column_units: dict[str, str] = field(default_factory=dict)
     readers: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -157,6 +158,7 @@ def _merge(plan: Plan, scan: Scan, prefix: str) -> None:
             plan.modalities.setdefault(name, {}).setdefault(key, value)
     plan.aside += [Aside(prefix + a.file, a.reason, a.fix) for a in scan.aside]
     plan.spaces.update(scan.spaces)
+    plan.column_units.update({name: unit for name, unit in scan.column_units.items() if unit})
 
 
 def _label(plan: Plan, tables: Sequence[Path], files: list[Path], root: Path, prefix: str) -> None:
@@ -172,6 +174,8 @@ def _label(plan: Plan, tables: Sequence[Path], files: list[Path], root: Path, pr
             plan.aside.append(Aside(name, "no column of the table names a file or an object here", fix))
             continue
         plan.labels.append(labels)
+        for column, unit in units_of(labels.table).items():
+            plan.column_units.setdefault(column, unit)
         plan.aside += [Aside(name, note, _CORRECT) for note in labels.notes]
         for missing in labels.unknown[:1000]:
             plan.aside.append(

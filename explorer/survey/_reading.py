@@ -52,7 +52,8 @@ class Scan:
 
     ``columns`` name → Arrow type of the catalogue values; ``modalities`` name → metadata (``bands``, ``unit``, …);
     ``companions`` files that were used beside others (responses, backgrounds, redshifts); ``spaces`` name →
-    file of embeddings that are to be joined once the rows exist; ``memo`` what the reader keeps for itself.
+    file of embeddings that are to be joined once the rows exist; ``column_units`` column → its unit; ``memo``
+    what the reader keeps for itself.
     """
 
     root: Path
@@ -62,6 +63,7 @@ class Scan:
     aside: list[Aside] = field(default_factory=list)
     companions: set[Path] = field(default_factory=set)
     spaces: dict[str, Path] = field(default_factory=dict)
+    column_units: dict[str, str] = field(default_factory=dict)
     memo: dict[Any, Any] = field(default_factory=dict)
 
 

@@ -45,6 +45,12 @@ def load_table(path: Path) -> tuple[pa.Table, list[str]]:
     return table.rename_columns(_with_place(table.schema)), notes
 
 
+def units_of(table: pa.Table) -> dict[str, str]:
+    """Column → its unit, where the file gave one (FITS, VOTable, ECSV)."""
+    found = {f.name: (f.metadata or {}).get(b"unit", b"").decode() for f in table.schema}
+    return {name: unit for name, unit in found.items() if unit}
+
+
 def _with_place(schema: pa.Schema) -> list[str]:
     """Column names with the position's called ``ra`` and ``dec``."""
     names = list(schema.names)
@@ -203,6 +209,7 @@ def _binary(path: Path) -> Any:
 
 def _from_astropy(path: Path, table: Any) -> tuple[pa.Table, list[str]]:
     columns: dict[str, Any] = {}
+    units: dict[str, str] = {}
     notes = []
     for name in table.colnames:
         column = table[name]
@@ -214,7 +221,9 @@ def _from_astropy(path: Path, table: Any) -> tuple[pa.Table, list[str]]:
             array, note = array
             notes += [note] if note else []
         columns[str(name)] = array
-    return pa.table(columns), notes
+        units[str(name)] = str(getattr(column, "unit", None) or "")
+    fields = [pa.field(n, a.type, metadata={"unit": units[n]} if units[n] else None) for n, a in columns.items()]
+    return pa.table(list(columns.values()), schema=pa.schema(fields)), notes
 
 
 def _column(column: Any, name: str) -> Any:

@@ -71,7 +71,7 @@ def ingest(
     report = Report(dest, readers=plan.readers, aside=list(plan.aside))
     tell = _bar() if progress is None else progress
     modalities = {name: dict(meta) for name, meta in plan.modalities.items()}
-    with SurveyWriter(dest, card=about, modalities=modalities, columns=join.columns, exist_ok=True) as writer:
+    with SurveyWriter(dest, card=about, modalities=modalities, columns=join.fields(), exist_ok=True) as writer:
         done = set(writer.sources)
         sky = _Sky()
         sky.remember(writer.dataset_path)
@@ -218,6 +218,7 @@ class _Join:
         self._rename = {theirs: ours for ours, theirs in mapping.items()}
         for name, kind in plan.columns.items():
             self.columns[self._rename.get(name, name)] = kind
+        self._units = plan.column_units
         self._names: list[dict[str, str]] = []
         for labels in plan.labels:
             extra = {self._rename.get(n, n): t for n, t in labels.columns.items()}
@@ -231,6 +232,14 @@ class _Join:
             for name, kind in scan.columns.items()
         )
         self._text = {name for name, kind in self.columns.items() if kind == pa.string()}
+
+    def fields(self) -> dict[str, pa.Field]:
+        """The survey's columns as fields that carry their unit."""
+        units = {"ra": "deg", "dec": "deg"} | {self._rename.get(n, n): u for n, u in self._units.items()}
+        return {
+            name: pa.field(name, kind, metadata={"unit": units[name]} if units.get(name) else None)
+            for name, kind in self.columns.items()
+        }
 
     def record(self, record: Record, unit: Unit) -> Record:
         """The record with its labels; a cell of a table wins over the file's own value, unless it is empty."""

@@ -145,6 +145,15 @@ def test_images_and_spectra_of_one_name_are_paired_without_a_table(tmp_path: Pat
     assert survey.has("spectrum").tolist() == [False, True, True]
 
 
+def test_columns_keep_their_units(tmp_path: Path) -> None:
+    from astropy import units as u
+    from astropy.table import Table
+
+    Table({"name": ["a"], "RA": [1.0] * u.deg, "flux": [2.0] * u.mJy}).write(tmp_path / "t.fits")
+    ingest(tmp_path / "t.fits", tmp_path / "s")
+    assert Survey.open(tmp_path / "s").units == {"ra": "deg", "flux": "mJy"}
+
+
 def test_a_survey_inside_its_source_is_no_source(tmp_path: Path) -> None:
     _made.png(tmp_path / "a.png")
     ingest(tmp_path, tmp_path / "made")

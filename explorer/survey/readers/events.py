@@ -42,6 +42,7 @@ class EventLists(FileReader):
 
     def look(self, path: Path, source: str, scan: Scan) -> None:
         scan.columns.update(_COLUMNS)
+        scan.column_units["exposure"] = "s"
         scan.modalities["events"] = {"time_unit": "s", "energy_unit": "keV"}
         scan.items.append(Item(source, path))
 

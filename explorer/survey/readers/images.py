@@ -48,6 +48,7 @@ class Images(FileReader):
             scan.modalities.setdefault("image", {}).setdefault(key, value)
         if found is not None:
             kinds = {"zero_point": pa.float64(), "pixel_scale": pa.float64(), "ra": pa.float64(), "dec": pa.float64()}
+            scan.column_units |= {"zero_point": "mag", "pixel_scale": "arcsec"}
             scan.columns.update({name: kind for name, kind in kinds.items() if _header_values(found)[name] is not None})
         scan.items.append(Item(source, path))
 

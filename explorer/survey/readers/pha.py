@@ -63,6 +63,7 @@ class Pha(FileReader):
             if (beside := _beside(path, found.hdus[at].header, key)) is not None:
                 scan.companions.add(beside)
         scan.columns.update(_COLUMNS)
+        scan.column_units["exposure"] = "s"
         scan.modalities["xspectrum"] = {"energy_unit": "keV", "area_unit": "cm2", "background": "scaled counts"}
         scan.items.append(Item(source, path))
 

@@ -41,6 +41,7 @@ _FIELDS: dict[str, tuple[tuple[str, ...], Any]] = {
     "sn_median": (("SN_MEDIAN_ALL", "SN_MEDIAN"), pa.float64()),
     "vdisp": (("VDISP",), pa.float64()),
 }
+LINE_UNIT = "1e-17 erg / (s cm2)"
 _LINES = {
     "H_beta": "hb_4863",
     "[O_III] 5007": "oiii_5008",
@@ -69,6 +70,8 @@ class Sdss(FileReader):
         if found and found.find("linename", "linearea"):
             for line in _LINES.values():
                 scan.columns.update({f"flux_{line}": pa.float64(), f"flux_{line}_err": pa.float64()})
+                scan.column_units.update({f"flux_{line}{end}": LINE_UNIT for end in ("", "_err")})
+        scan.column_units |= {"vdisp": "km / s", "mjd": "d"}
         scan.modalities["spectrum"] = {"flux_unit": FLUX_UNIT, "wavelength": "vacuum Angstrom", "frame": "observed"}
 
     def read(self, item: Item, scan: Scan) -> Iterator[Record]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from explorer.survey._fits import outline
 from explorer.survey._reading import FileReader, Item, Scan, stem
-from explorer.survey._tables import SUFFIXES, id_column, load_table, suffix_of
+from explorer.survey._tables import SUFFIXES, id_column, load_table, suffix_of, units_of
 from explorer.survey.records import Record
 
 _CHUNK = 20_000
@@ -36,6 +36,7 @@ class TableReader(FileReader):
             if name in ("id", "object_id"):
                 continue
             scan.columns[name] = widen(scan.columns.get(name), kind)
+        scan.column_units.update(units_of(table))
         for start in range(0, table.num_rows, _CHUNK):
             scan.items.append(Item(source, path, range(start, min(start + _CHUNK, table.num_rows))))
         # One table is kept; several are read again, so that memory holds one at a time.
