@@ -12,8 +12,8 @@ import numpy as np
 from kernels._parallel import njit
 
 SMOOTH_STEPS = 64
+GROUP = 16  # pulls on a vertex whose pushes are worked out together
 NEGATIVES = 5  # vertices that push a vertex away whenever an edge pulls it
-LANES = 8  # they are worked out side by side
 
 
 @njit(error_model="numpy")
@@ -101,44 +101,49 @@ def epoch(  # type: ignore[no-untyped-def]
 
     ``tail`` (m, 2) holds the positions of neighbours (``old`` itself in a fit), ``rate`` (edges,) the share of
     epochs in which an edge is used, ``clock`` the number of this epoch (from 1), ``pull`` how often an edge pulls
-    its vertex when used: 2 where each pair is stored twice and moves both ends, 1 in a transform.
+    its vertex when used: 2 where each pair is stored twice and moves both ends, 1 in a transform. The
+    pushes of up to GROUP pulls are worked out side by side; a hub takes several such steps, lest it be thrown out.
     """
     m = np.uint64(len(tail))
     one, eps, least = np.float32(1.0), np.float32(1e-3), np.float32(1e-12)
     two_ab, two_b = np.float32(-2.0 * a * b), np.float32(2.0 * b * repulsion)
     a, b, alpha = np.float32(a), np.float32(b), np.float32(alpha)
     now, before = np.float32(clock), np.float32(clock - 1)
-    off_x, off_y = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)  # lanes beyond NEGATIVES stay at zero
-    push_x, push_y = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
+    active = np.empty(GROUP, np.int32)
+    off_x, off_y = np.empty(GROUP * NEGATIVES, np.float32), np.empty(GROUP * NEGATIVES, np.float32)
     start = _mix(np.uint32(seed) ^ _mix(np.uint32(clock)))
     for i in range(first, last):
         x, y = old[i, 0], old[i, 1]
         state = _mix(start ^ _mix(np.uint32(i)))
-        for e in range(indptr[i], indptr[i + 1]):
-            if np.int32(now * rate[e]) == np.int32(before * rate[e]):
-                continue
-            j = indices[e]
-            dx, dy = x - tail[j, 0], y - tail[j, 1]
-            square = max(dx * dx + dy * dy, least)
-            power = _power(square, b)
-            force = two_ab * power / (square * (a * power + one))
-            steps = np.float32(pull) * alpha
-            x += _clip(force * dx) * steps
-            y += _clip(force * dy) * steps
-            for t in range(NEGATIVES):
-                c = np.int64((np.uint64(_mix(state + np.uint32(t))) * m) >> np.uint64(32))
+        e, high = indptr[i], indptr[i + 1]
+        while e < high:
+            used = 0
+            while e < high and used < GROUP:
+                active[used] = indices[e]
+                used += np.int32(now * rate[e]) - np.int32(before * rate[e])
+                e += 1
+            for t in range(used):
+                j = active[t]
+                dx, dy = x - tail[j, 0], y - tail[j, 1]
+                square = max(dx * dx + dy * dy, least)
+                power = _power(square, b)
+                force = two_ab * power / (square * (a * power + one))
+                steps = np.float32(pull) * alpha
+                x += _clip(force * dx) * steps
+                y += _clip(force * dy) * steps
+            count = used * NEGATIVES
+            for t in range(count):
+                c = np.int64((np.uint64(_mix(state + np.uint32(t) * np.uint32(0x9E3779B9))) * m) >> np.uint64(32))
                 off_x[t], off_y[t] = x - tail[c, 0], y - tail[c, 1]
-            state = np.uint32(state + np.uint32(0x9E3779B9))
-            for t in range(LANES):
+            sum_x, sum_y = np.float32(0.0), np.float32(0.0)
+            for t in range(count):
                 square = max(off_x[t] * off_x[t] + off_y[t] * off_y[t], least)
                 force = two_b / ((eps + square) * (a * _power(square, b) + one))
-                push_x[t], push_y[t] = _clip(force * off_x[t]), _clip(force * off_y[t])
-            sum_x, sum_y = np.float32(0.0), np.float32(0.0)
-            for t in range(LANES):
-                sum_x += push_x[t]
-                sum_y += push_y[t]
+                sum_x += _clip(force * off_x[t])
+                sum_y += _clip(force * off_y[t])
             x += sum_x * alpha
             y += sum_y * alpha
+            state = _mix(state + np.uint32(count))
         new[i, 0], new[i, 1] = x, y
 
 
