@@ -110,8 +110,9 @@ class SpectrumView:
         self.bar = pn.FlexBox(smoothing, frame, self.slider, self.exact, self.back, shown, self._csv, align_items="end")
         self.caption = pn.pane.HTML("", stylesheets=[BODY_CSS, _CSS], margin=0, sizing_mode="stretch_width", height=20)
         self.pane = pn.pane.Bokeh(self.figure.plot, sizing_mode="stretch_both", margin=0)
+        self.stage = pn.Column(self.pane, sizing_mode="stretch_both", margin=0)  # a Bokeh pane forgets to show again
         self.note = pn.pane.HTML("", stylesheets=[BODY_CSS], margin=0, sizing_mode="stretch_both", visible=False)
-        self._body = pn.Column(self.bar, self.caption, self.pane, self.note, sizing_mode="stretch_both", margin=0)
+        self._body = pn.Column(self.bar, self.caption, self.stage, self.note, sizing_mode="stretch_both", margin=0)
 
     def _largest_redshift(self) -> float:
         name = column_of(self.session.survey, "redshift", REDSHIFT)
@@ -177,7 +178,7 @@ class SpectrumView:
 
     def _failed(self, error: BaseException) -> None:
         self.note.param.update(object=failure(error, "The spectrum could not be drawn"), visible=True)
-        self.pane.visible = self.caption.visible = False
+        self.stage.visible = self.caption.visible = False
 
     # -- drawing --------------------
 
@@ -186,7 +187,7 @@ class SpectrumView:
         self.picture = picture
         nothing = picture.reason is not None
         self.note.param.update(object=empty(*picture.reason) if picture.reason else "", visible=nothing)
-        self.bar.visible = self.caption.visible = self.pane.visible = not nothing
+        self.bar.visible = self.caption.visible = self.stage.visible = not nothing
         if nothing:
             return
         self._csv.filename = "".join(c if c.isalnum() or c in "-_." else "_" for c in picture.id)[:80] + ".csv"

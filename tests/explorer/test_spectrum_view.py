@@ -266,7 +266,7 @@ def test_the_view_follows_focus_selection_and_frame(view: SpectrumView) -> None:
     session.focus_on(1)
     assert view.note.visible
     assert "g-1&lt;b&gt; has no spectrum" in view.note.object
-    assert not view.pane.visible
+    assert not view.stage.visible
 
 
 def test_lines_follow_the_redshift_and_come_back(view: SpectrumView) -> None:
