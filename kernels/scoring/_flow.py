@@ -222,9 +222,7 @@ class Flow:
             g = self._backward_layer(i, self.layers[i], work, g, glogdet[:, None])
         return g
 
-    def _backward_layer(
-        self, i: int, made: Layer, work: Work, g: torch.Tensor, glogdet: torch.Tensor
-    ) -> torch.Tensor:
+    def _backward_layer(self, i: int, made: Layer, work: Work, g: torch.Tensor, glogdet: torch.Tensor) -> torch.Tensor:
         assert self.grads is not None
         x, kept = work.x[i], work.kept[i]
         h = work.h[i] if self.residual or not kept else kept[-1]
