@@ -127,7 +127,9 @@ class SurveyWriter:
 
         Returns the number of rows written. A record that cannot be stored is set aside with its reason.
         """
-        rows = list(self._pool.map(self._row, list(records)))
+        given = list(records)
+        each = self._pool.map if any(r.image is not None for r in given) else map
+        rows = list(each(self._row, given))
         good = [row for row in rows if row is not None]
         if not good:
             return 0
