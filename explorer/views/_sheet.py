@@ -17,7 +17,7 @@ _ESM = """
 const GAP = 3
 export function render({ model, el }) {
   el.style.cssText = "height:100%;width:100%;min-height:0"
-  const root = document.createElement("div"); root.className = "sheet"
+  const root = document.createElement("div"); root.className = "ax-sheet"
   root.innerHTML = '<div class="room" tabindex="0" role="listbox" aria-label="mosaic" aria-multiselectable="true">' +
     '<canvas></canvas><div class="tiles"></div></div><div class="foot"><span class="told" role="status"></span>' +
     '<button data-to="first" title="First page">«</button><button data-to="before" title="Page before (Page Up)">‹' +
@@ -165,7 +165,7 @@ export function render({ model, el }) {
 """
 
 _CSS = """
-.sheet { height: 100%; display: flex; flex-direction: column; min-height: 0; }
+.ax-sheet { height: 100%; display: flex; flex-direction: column; min-height: 0; }
 .room { position: relative; flex: 1; min-height: 0; overflow: auto; outline: none; scrollbar-width: thin; }
 .room canvas { display: block; border-radius: 3px; }
 .tiles { position: absolute; inset: 0 auto auto 0; display: grid; }

@@ -31,8 +31,8 @@ CSS = """
 .card .top { display: flex; flex-wrap: wrap; gap: 6px 16px; justify-content: space-between; align-items: flex-start; }
 .card p.ax-muted { margin: 2px 0 0; }
 .card .under { margin: 4px 0 0; font-size: 11px; }
-.both { display: flex; flex-wrap: wrap; gap: 8px 12px; margin-top: 10px; align-items: start; }
-.pics { display: flex; flex-wrap: wrap; gap: 6px; }
+.both { display: flex; flex-wrap: wrap; gap: 6px; margin-top: 10px; align-items: start; }
+.look, .pics { display: contents; } .look .under { order: 9; flex-basis: 100%; }
 .pics figure { margin: 0; position: relative; border-radius: 4px; overflow: hidden; background: var(--ax-sunken); }
 .pics img { display: block; } .pics img.crisp { image-rendering: pixelated; }
 .pics figcaption { position: absolute; left: 0; top: 0; padding: 2px 6px; font-size: 11px; color: #fff;

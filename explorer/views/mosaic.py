@@ -9,7 +9,6 @@ import numpy as np
 import panel as pn
 import param
 
-from explorer.session._names import STRETCHES
 from explorer.session.selection import Selection
 from explorer.views._sheet import Sheet
 from explorer.views._theme import BODY_CSS, CATEGORIES, CONTROLS_CSS, empty, failure, screen_of, skeleton
@@ -97,7 +96,6 @@ class MosaicView:
         self._watch(session, self._on_focus, ["focus"])
         self._watch(session, lambda: self._go(0), ["space", "scorer"])
         self._watch(session, self._refresh, ["version", "marked", "stretch"])
-        self._watch(session, lambda: setattr(self._kind, "value", session.stretch), ["stretch"])
         self._watch(c, self._refresh, ["softening", "white", "limits", "bands"])
         self._watch(c, lambda: self._go(0), ["sort", "seed"])
         self._watch(c, self._on_selection, ["show"])
@@ -134,9 +132,6 @@ class MosaicView:
         orders = {"rank": "rank", "nearest": "nearest to focus", "random": "random"}
         show = select.from_param(c.param.show, label="show", width=88, **common)
         sort = select.from_param(c.param.sort, label="order", options=orders, width=80, **common)
-        kind = select(label="stretch", options=list(STRETCHES), value=self.session.stretch, width=74, **common)
-        kind.param.watch(lambda e: setattr(self.session, "stretch", e.new), "value")
-        self._kind = kind
         limits = select.from_param(
             c.param.limits, label="limits", options={"of each": "each", "of page": "page"}, width=82, **common
         )
@@ -147,7 +142,7 @@ class MosaicView:
         faint.param.watch(lambda e: setattr(c, "softening", softness(e.new)), "value_throttled")
         white.param.watch(lambda e: setattr(c, "white", e.new), "value_throttled")
         size = pn.widgets.IntSlider.from_param(c.param.tile, label="tile", width=64, **common)
-        self.bar = pn.FlexBox(show, sort, kind, faint, white, limits, *bands, size)
+        self.bar = pn.FlexBox(show, sort, faint, white, limits, *bands, size)
 
     def _band_widgets(self, common: dict[str, Any]) -> list[Any]:
         """One choice of what is shown as colour and, for three or more bands, one for each of red, green, blue."""

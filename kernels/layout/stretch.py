@@ -27,7 +27,7 @@ import numpy as np
 Kind = Literal["asinh", "lupton", "linear"]
 KINDS: tuple[str, ...] = ("asinh", "lupton", "linear")
 NEUTRAL = 58
-LOW, HIGH, SOFTENING, QUIET = 16.0, 99.75, 0.06, 25.0
+LOW, HIGH, SOFTENING, QUIET = 30.0, 99.75, 0.06, 40.0
 _SIGMA = (2.275, 15.866)  # percentiles of a normal distribution at -2 and -1 standard deviations
 _STEPS = 4096
 _CHUNK = 1 << 17  # pixels of one band at a time: what stays in the second cache

@@ -79,8 +79,8 @@ def test_percentile_limits_are_numpys(page: np.ndarray) -> None:
 def test_sky_alone_stays_dark(page: np.ndarray) -> None:
     sky = np.random.default_rng(1).normal(5, 3, (20, 1, 64, 64)).astype(np.float32)
     found = limits(sky)[:, 0]
-    np.testing.assert_allclose((found[:, 1] - found[:, 0]) / 25, 3, rtol=0.35)
-    assert np.median(stretch(sky)) < 60
+    np.testing.assert_allclose((found[:, 1] - found[:, 0]) / 40, 3, rtol=0.35)
+    assert np.median(stretch(sky)) < 40
     assert np.median(stretch(sky, between=limits(sky, quiet=0))) > 100, "what the floor is for"
     bright = page * 50
     np.testing.assert_array_equal(limits(bright, high=99.9)[:, 3], limits(bright, high=99.9, quiet=5)[:, 3])
@@ -115,7 +115,8 @@ def test_one_image_is_its_place_in_the_batch(page: np.ndarray, kind: str) -> Non
     assert batch.dtype == np.uint8
     np.testing.assert_array_equal(stretch(page[7], kind, bands=EUCLID), batch[7])
     half = stretch(page.astype(np.float16), kind, bands=EUCLID)
-    assert np.abs(half.astype(int) - batch.astype(int)).max() <= 8
+    difference = np.abs(half.astype(int) - batch.astype(int))
+    assert np.quantile(difference, 0.999) <= 3, "but for pixels whose mean intensity changes sign"
 
 
 def test_flat_and_two_band_images() -> None:
