@@ -10,6 +10,8 @@ from kernels.layout import _quality
 from kernels.search import Neighbours
 from kernels.search._rows import as_matrix, finite_rows
 
+EXACT_UP_TO = 200_000  # rows; beyond, neighbours are approximate and the index states their recall
+
 
 class Layout:
     """Base of layouts: ``fit_transform(X)`` gives (n, 2) float32 positions, NaN where a row holds NaN or infinity.
@@ -28,7 +30,8 @@ class Layout:
         self.good_ = np.flatnonzero(finite_rows(matrix))
         if len(self.good_) < self.n_:
             matrix = matrix[self.good_]
-        self.index_ = Neighbours(self.metric, "exact").fit(matrix)
+        method = "exact" if len(matrix) <= EXACT_UP_TO else "ivf"
+        self.index_ = Neighbours(self.metric, method, recall=0.95).fit(matrix)
         self._quality: dict[str, Any] | None = None
         return self._spread(self._fit_finite(matrix))
 

@@ -56,7 +56,10 @@ def points(n: int, dim: int) -> np.ndarray:
 
 
 def run(options: argparse.Namespace) -> list[Row]:
-    """Ours with an empty cache of compiled code, ours again with it, and umap-learn, each in its own process."""
+    """Ours with an empty cache of compiled code, ours again with it, and umap-learn, each in its own process.
+
+    umap-learn keeps whatever compiled code it has on disk; ours starts with none in the row of the fresh process.
+    """
     from kernels.layout._quality import layout_quality
     from kernels.search import Neighbours
 
@@ -80,8 +83,8 @@ def run(options: argparse.Namespace) -> list[Row]:
     size = f"{options.rows:,} x {options.dim}"
     return [
         Row(
-            "umap.fresh/umap-learn", f"{size}, fresh process, imports and compilation included", ours["fresh"],
-            peer["fresh"], extra={**extra, "very_first_s": first["fresh"]},
+            "umap.fresh/umap-learn", f"{size}, fresh process, imports and compilation included", first["fresh"],
+            peer["fresh"], extra={**extra, "ours_with_compiled_code_on_disk_s": ours["fresh"]},
         ),
         Row("umap.warm/umap-learn", f"{size}, second layout of a process", ours["warm"], peer["warm"], extra=extra),
     ]  # fmt: skip
