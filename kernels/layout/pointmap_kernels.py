@@ -33,6 +33,36 @@ def _position(x, cell, s, c, edge):
 
 
 @njit
+def _positions(x, cell, s, edge_cell, x_edges, middle, positions):
+    """The position of every edge in strip s.
+
+    The first look of each search is taken for all edges before any is compared: these reads do not depend
+    on one another, so the memory answers many at once.
+    """
+    end = np.uint64(len(x) - 1)
+    for c in range(len(x_edges)):
+        b = np.uint64(edge_cell[c])
+        lo, hi = np.uint64(cell[s, b]), np.uint64(cell[s, b + np.uint64(1)])
+        middle[c] = x[min((lo + hi) >> np.uint64(1), end)]
+    for c in range(len(x_edges)):
+        b = np.uint64(edge_cell[c])
+        lo, hi = np.uint64(cell[s, b]), np.uint64(cell[s, b + np.uint64(1)])
+        if lo < hi:
+            mid = (lo + hi) >> np.uint64(1)
+            if middle[c] < x_edges[c]:
+                lo = mid + np.uint64(1)
+            else:
+                hi = mid
+        while lo < hi:
+            mid = (lo + hi) >> np.uint64(1)
+            if x[mid] < x_edges[c]:
+                lo = mid + np.uint64(1)
+            else:
+                hi = mid
+        positions[c] = np.int64(lo)
+
+
+@njit
 def _pixel(v, scale, shift, pixels):
     return np.uint64(min(np.int64(v * scale + shift), pixels - 1))
 
@@ -144,6 +174,7 @@ def count(x, y, start, cell, row_low, row_high, edge_cell, x_edges, y_edges, aff
     every = len(keep) == 0
     out = flat[: height * width].reshape(height, width)
     places = np.empty(_BLOCK, np.int32)
+    middle, positions = np.empty(width + 1, x.dtype), np.empty(width + 1, np.int64)
     for s in range(first, last):
         low, high = row_low[s], row_high[s]
         if high < r0 or low >= r1:
@@ -160,9 +191,10 @@ def count(x, y, start, cell, row_low, row_high, edge_cell, x_edges, y_edges, aff
                 if y_first <= ys[k] < y_end and kept[k] != 0:
                     out[_pixel(ys[k], sy, ty, height), _pixel(xs[k], sx, tx, width)] += np.uint32(1)
             continue
+        _positions(x, cell, s, edge_cell, x_edges, middle, positions)
         a = begin
         for c in range(width):
-            b = end if c == width - 1 else _position(x, cell, s, edge_cell[c + 1], x_edges[c + 1])
+            b = positions[c + 1]
             if b == a:
                 continue
             reaching = b - a if every else _kept(keep[a:b])  # in row `low` or above it
@@ -207,6 +239,7 @@ def sum(
     height, width = len(y_edges) - 1, len(x_edges) - 1
     out, n = total[: height * width].reshape(height, width), count[: height * width].reshape(height, width)
     places = np.empty(_BLOCK, np.int32)
+    middle, positions = np.empty(width + 1, x.dtype), np.empty(width + 1, np.int64)
     for s in range(first, last):
         low, high = row_low[s], row_high[s]
         if high < r0 or low >= r1:
@@ -219,9 +252,10 @@ def sum(
                 x[begin:end], y[begin:end], v[begin:end], affine, height, width, y_first, y_end, places, total, count
             )
             continue
+        _positions(x, cell, s, edge_cell, x_edges, middle, positions)
         a = begin
         for c in range(width):
-            b = end if c == width - 1 else _position(x, cell, s, edge_cell[c + 1], x_edges[c + 1])
+            b = positions[c + 1]
             if b == a:
                 continue
             if high == low or r0 <= high < r1:
@@ -249,6 +283,7 @@ def _total_below(v, y, edge):
 def max(x, y, start, cell, row_low, row_high, edge_cell, x_edges, y_edges, affine, first, last, r0, r1, v, out):
     height, width = len(y_edges) - 1, len(x_edges) - 1
     sx, tx, sy, ty = affine[0], affine[1], affine[2], affine[3]
+    middle, positions = np.empty(width + 1, x.dtype), np.empty(width + 1, np.int64)
     for s in range(first, last):
         low, high = row_low[s], row_high[s]
         if high < r0 or low >= r1:
@@ -264,9 +299,10 @@ def max(x, y, start, cell, row_low, row_high, edge_cell, x_edges, y_edges, affin
                     if not out[r, c] >= vs[k]:
                         out[r, c] = vs[k]
             continue
+        _positions(x, cell, s, edge_cell, x_edges, middle, positions)
         a = begin
         for c in range(width):
-            b = end if c == width - 1 else _position(x, cell, s, edge_cell[c + 1], x_edges[c + 1])
+            b = positions[c + 1]
             if b == a:
                 continue
             below, above = _largest(v[a:b], y[a:b], y_edges[high] if high > low else -np.inf)
@@ -334,6 +370,7 @@ def colour(
     """Four 16-bit sums in one word: red, green, blue and the count, emptied every 256 points."""
     height, width = len(y_edges) - 1, len(x_edges) - 1
     places = np.empty(_BLOCK, np.int32)
+    middle, positions = np.empty(width + 1, x.dtype), np.empty(width + 1, np.int64)
     for s in range(first, last):
         low, high = row_low[s], row_high[s]
         if high < r0 or low >= r1:
@@ -346,9 +383,10 @@ def colour(
                 x[begin:end], y[begin:end], codes[begin:end], affine, height, width, y_first, y_end, places, lanes, flat
             )
             continue
+        _positions(x, cell, s, edge_cell, x_edges, middle, positions)
         a = begin
         for c in range(width):
-            b = end if c == width - 1 else _position(x, cell, s, edge_cell[c + 1], x_edges[c + 1])
+            b = positions[c + 1]
             while a < b:
                 until = min(b, a + 256)
                 packed = _packed(codes[a:until], packs)
