@@ -105,7 +105,7 @@ class SpectrumFigure:
     def _glyphs(self) -> None:
         p, s = self.plot, self.sources
         self.strips = p.vstrip("x0", "x1", source=s["masked"], line_color=None, level="underlay")
-        self.raw_line = p.step("x", "y", source=s["raw"], mode="center", line_width=0.8)
+        self.raw_line = p.step("x", "y", source=s["raw"], mode="center", line_width=0.7)
         self.stack_band = p.varea("x", "low", "high", source=s["stack"])
         self.stack_line = p.line("x", "median", source=s["stack"], line_width=1.4)
         self.marks = p.vspan("x", source=self.lines, line_alpha="alpha", line_width=1, line_dash=[3, 3])
@@ -165,7 +165,7 @@ class SpectrumFigure:
         self.band.glyph.fill_color = token(theme, "focus")
         self.band.glyph.fill_alpha = 0.22
         self.raw_line.glyph.line_color = token(theme, "faint")
-        self.raw_line.glyph.line_alpha = 0.3
+        self.raw_line.glyph.line_alpha = 0.3 if theme == "dark" else 0.2
         self.stack_line.glyph.line_color = token(theme, "select")
         self.stack_line.glyph.line_alpha = 0.9
         self.stack_band.glyph.fill_color = token(theme, "select")

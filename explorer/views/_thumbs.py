@@ -90,8 +90,8 @@ def render_order(
 def render_pictures(survey: Survey, rows: np.ndarray, look: Look, pixels: int = CELL) -> Pictures:
     """The pictures of these rows, stored ones where ``look`` is the default, else stretched from the cutouts.
 
-    ``pixels`` is the size at which a tile is shown; a sprite's cells are no larger than that, than :data:`CELL` or
-    than the largest cutout.
+    ``pixels`` is the size at which a tile is shown; a sprite's cells are no larger than the largest cutout, and not
+    much larger than that or than :data:`CELL`.
     """
     if look.stored:
         files = survey.thumbnails(rows)
@@ -101,7 +101,8 @@ def render_pictures(survey: Survey, rows: np.ndarray, look: Look, pixels: int = 
     images = survey.images(rows, at_most=wanted)
     pictures = render_stretched(images, look, survey.modalities["image"].get("bands"))
     largest = max((max(p.shape[:2]) for p in pictures if p is not None), default=1)
-    cell, columns = min(wanted, largest), max(1, math.isqrt(max(len(rows) - 1, 0)) + 1)
+    cell = largest if largest <= 1.5 * wanted else wanted  # a little too large costs less than to resize
+    columns = max(1, math.isqrt(max(len(rows) - 1, 0)) + 1)
     whole = _stacked(pictures)
     picture = sprite(pictures if whole is None else whole, cell, columns)
     out = io.BytesIO()

@@ -202,7 +202,11 @@ class MosaicView:
         session, c, scope, room, pixels = self.session, self.controls, self.scope, self.room, self.pixels
         survey, theme, sort, seed, here = session.survey, self.screen.theme, c.sort, c.seed, self.start
         space, scorer, row, kind = session.space, session.scorer, session.focus, session.stretch
-        look = look_of(survey, kind, c)
+        try:
+            look = look_of(survey, kind, c)
+        except ValueError as error:
+            self._failed(error)
+            return
 
         def job() -> tuple[np.ndarray, int, int, dict[str, Any]]:
             order = render_order(survey, scope, space, scorer, sort, row, seed)

@@ -200,6 +200,15 @@ def test_a_page_is_kept_until_there_is_a_new_one(view: MosaicView, session: Sess
     assert view.rows[0] == 11
 
 
+def test_an_unknown_band_leaves_the_page(view: MosaicView) -> None:
+    before = view.sheet.page["data"]
+    view.controls.bands = ["K"]
+    assert "no band named &#x27;K&#x27;" in view.error.object
+    assert view.sheet.page["data"] == before
+    view.controls.bands = ["H"]
+    assert not view.error.visible
+
+
 def test_nothing_selected_by_a_query_says_so(view: MosaicView, session: Session) -> None:
     session.select("z > 1000")
     assert view.note.visible
