@@ -57,6 +57,18 @@ _TOAST_CSS = """
 """
 
 
+def _keep_local(document: Any) -> None:
+    """Let Panel take its style sheets from this server from the first model on.
+
+    Panel learns where they are when the page is rendered; a view that is laid out before and shown later would ask
+    a server on the network for them.
+    """
+    from panel.io.resources import LOCAL_DIST
+
+    base = f"{pn.state.rel_path}/" if pn.state.rel_path else ""
+    document.template_variables["dist_url"] = f"{base}{LOCAL_DIST}"
+
+
 class Page:
     """One page on a session: build it, show ``layout``, ``close()`` it when its window goes."""
 
@@ -64,12 +76,15 @@ class Page:
         self.session, self.screen = session, screen_of(session)
         self.views: list[Any] = []
         self._served = pn.state.curdoc is not None and pn.state.curdoc.session_context is not None
+        if self._served:
+            _keep_local(pn.state.curdoc)
         self.header = Header(session)
         self.toast = Board(self._on_toast, _TOAST_CSS, visible=False, margin=0)
         self.help = Board(lambda _: setattr(self.screen, "help", False), _keys.HELP_CSS, visible=False, margin=0)
         self.help.markup = _keys.help_card()
         self.keys = _keys.Keys(self._on_key, alone=self._served)
-        self._tabs = pn.Tabs(dynamic=True, sizing_mode="stretch_both", margin=0, stylesheets=[_TABS_CSS])
+        # Not dynamic: Panel gives a pane that changes in a tab that was left style sheets from its CDN.
+        self._tabs = pn.Tabs(dynamic=False, sizing_mode="stretch_both", margin=0, stylesheets=[_TABS_CSS])
         self._tab_names: list[str] = []
         self.layout = self._lay_out(height)
         self._watching = [

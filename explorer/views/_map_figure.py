@@ -30,7 +30,7 @@ _TOOLBAR_CSS = """
 .bk-tool-icon { background-color: var(--ax-muted); }
 .bk-active .bk-tool-icon { background-color: var(--ax-select); }
 """
-_FIGURE_CSS = ":host(:focus) { outline: none; } :host(:focus-visible) { outline: 1px solid var(--ax-focus); }"
+_FIGURE_CSS = ":host, :host(:focus), :host(:focus-visible), .bk-events:focus { outline: none; }"
 
 
 class MapFigure:

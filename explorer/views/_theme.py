@@ -89,7 +89,7 @@ DENSITY: dict[str, tuple[str, ...]] = {
     "dark": ("#27405f", "#3a658f", "#5a90c0", "#8fc1e8", "#cfe7fa", "#ffffff"),
     "light": ("#bccbdd", "#8fabca", "#5f86b1", "#38628f", "#1c406b", "#0a2344"),
 }
-SEQUENTIAL: tuple[str, ...] = ("cividis", "viridis")  # the maps a person may choose for continuous values
+SEQUENTIAL: tuple[str, ...] = ("viridis", "cividis")  # the maps a person may choose for continuous values
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", Arial, sans-serif'
 MONO = 'ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace'
@@ -212,7 +212,7 @@ class Screen(param.Parameterized):
     """How one session's page looks; nothing that an exploration depends on."""
 
     theme = param.Selector(default="dark", objects=list(MODES), doc="dark or light")
-    continuous = param.Selector(default="cividis", objects=list(SEQUENTIAL), doc="map of continuous values")
+    continuous = param.Selector(default="viridis", objects=list(SEQUENTIAL), doc="map of continuous values")
     thumbnails = param.Selector(default="auto", objects=["auto", "on", "off"], doc="thumbnails on the map")
     shown = param.Integer(default=-1, doc="rows inside the map's window, -1 before it is drawn")
     help = param.Boolean(default=False, doc="whether the list of keys is shown")

@@ -66,7 +66,10 @@ class SpectrumView:
         self._watched: list[tuple[param.Parameterized, Any]] = [
             (session, session.param.watch(self._on_focus, ["focus", "version"])),
             (session, session.param.watch(self._on_selection, "selection")),
-            (self.screen, self.screen.param.watch(lambda e: self.figure.paint(e.new), "theme")),
+            (
+                self.screen,
+                self.screen.param.watch(lambda e: self.work.deliver(lambda: self.figure.paint(e.new)), "theme"),
+            ),
             (c, c.param.watch(self._on_smoothing, "smoothing")),
             (c, c.param.watch(self._on_look, ["frame", "show", "z"])),
         ]

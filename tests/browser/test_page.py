@@ -174,3 +174,34 @@ def test_a_score_that_comes_while_the_page_is_open_appears(tiny: Seen) -> None:
     tiny.soon(lambda: "late" in menu.all_inner_texts(), "the new score is in the menu", 10)
     tiny.page.locator('select[data-do="scorer"]').select_option("late")
     tiny.soon(lambda: tiny.ids()[0] == survey.ids[tiny.ex.session.ranked_rows(0, 1)[0]], "and it ranks")
+
+
+def test_the_spectrum_and_the_card_follow_the_focus_from_tab_to_tab(tiny: Seen) -> None:
+    tabs = tiny.page.locator(".bk-tab")
+    for name in ("SPECTRUM", "OBJECT", "MOSAIC", "SPECTRUM"):
+        line = tiny.page.locator(".rk tbody tr").nth(2 + len(name) % 3)
+        wanted = line.locator("td.id").inner_text()
+        line.click()
+        tiny.soon(lambda wanted=wanted: tiny.ex.focus == wanted, "the click reaches Python")
+        tabs.get_by_text(name, exact=False).click()
+        tiny.soon(lambda name=name: name in tiny.page.locator(".bk-tab.bk-active").inner_text().upper(), name)
+        if name == "SPECTRUM":
+            plot = tiny.page.locator(".bk-Figure").nth(1)
+            tiny.soon(lambda plot=plot: (plot.bounding_box() or {"height": 0})["height"] > 80, "the spectrum is drawn")
+            places = tiny.page.get_by_text(wanted).locator("visible=true")
+            tiny.soon(lambda places=places: places.count() >= 2, "the caption names it, as the table does")
+        elif name == "OBJECT":
+            heading = tiny.page.locator(".card h2")
+            tiny.soon(lambda heading=heading, wanted=wanted: wanted in heading.inner_text(), "the card is of the focus")
+    tiny.ex.select("kind == 'lens'")
+    tiny.ex.theme = "light"
+    tiny.page.wait_for_timeout(800)
+
+
+def test_a_thumbnail_of_the_mosaic_focuses(tiny: Seen) -> None:
+    order = tiny.ex.session.ranked_rows(0, 12).tolist()
+    tiles = tiny.page.locator(".ax-sheet .tiles > *")
+    tiny.soon(lambda: tiles.count() > 5, "the mosaic is drawn")
+    tiles.nth(4).click()
+    tiny.soon(lambda: tiny.ex.session.focus == order[4], "the thumbnail at the fifth place is the fifth of the ranking")
+    tiny.soon(lambda: tiny.page.locator(".rk tr.focus td.id").all_inner_texts() == [tiny.ex.focus], "the table follows")
