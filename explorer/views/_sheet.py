@@ -26,7 +26,7 @@ export function render({ model, el }) {
   el.appendChild(root)
   const room = root.querySelector(".room"), canvas = root.querySelector("canvas")
   const layer = root.querySelector(".tiles"), told = root.querySelector(".told")
-  let page = null, sources = [], sheet = null, columns = 1, side = 64, serial = 0, asked = ""
+  let page = null, sources = [], sheet = null, columns = 1, side = 64, serial = 0, asked = "", here = -1
   const tell = (what, extra = {}) => model.send_msg({ do: what, ...extra })
 
   const measure = () => {
@@ -105,6 +105,7 @@ export function render({ model, el }) {
   }
   const states = () => {
     const { focus, selected, off } = model.state, on = new Set(selected), out = new Set(off)
+    here = focus
     for (const box of layer.children) {
       const i = +box.dataset.at
       box.classList.toggle("focus", i === focus); box.classList.toggle("on", on.has(i))
@@ -129,18 +130,23 @@ export function render({ model, el }) {
     build(); draw(); states()
     root.dataset.shown = next.serial
   }
+  const look = (at) => {  // outlined at once; Python confirms
+    here = at
+    for (const box of layer.children) box.classList.toggle("focus", +box.dataset.at === at)
+    tell("focus", { at })
+  }
   const move = (by) => {
-    const n = page.tiles.length, now = model.state.focus
-    const to = now < 0 ? 0 : now + by
+    const n = page.tiles.length, to = here < 0 ? 0 : here + by
     if (to >= n && !page.last) tell("page", { to: "next", focus: "first" })
     else if (to < 0 && !page.first) tell("page", { to: "before", focus: "last" })
-    else tell("focus", { at: Math.max(0, Math.min(n - 1, to)) })
+    else look(Math.max(0, Math.min(n - 1, to)))
   }
   layer.addEventListener("click", (ev) => {
     const box = ev.target.closest(".tile")
     if (!box) return
     room.focus({ preventScroll: true })
-    tell(ev.shiftKey || ev.ctrlKey || ev.metaKey ? "toggle" : "focus", { at: +box.dataset.at })
+    if (ev.shiftKey || ev.ctrlKey || ev.metaKey) tell("toggle", { at: +box.dataset.at })
+    else look(+box.dataset.at)
   })
   layer.addEventListener("mousedown", (ev) => { if (ev.shiftKey) ev.preventDefault() })
   root.querySelector(".foot").addEventListener("click", (ev) => {
@@ -154,7 +160,7 @@ export function render({ model, el }) {
     else if (ev.key === "PageUp") tell("page", { to: "before" })
     else if (ev.key === "Home") tell("page", { to: "first", focus: "first" })
     else if (ev.key === "End") tell("page", { to: "last", focus: "last" })
-    else if (ev.key === " " && model.state.focus >= 0) tell("toggle", { at: model.state.focus })
+    else if (ev.key === " " && here >= 0) tell("toggle", { at: here })
     else return
     ev.preventDefault(); ev.stopPropagation()
   })

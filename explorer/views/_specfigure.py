@@ -97,6 +97,7 @@ class SpectrumFigure:
             x_range=Range1d(0, 1),
             y_range=Range1d(0, 1),
             output_backend="canvas",
+            name="spectrum",
         )
         self.plot.extra_y_ranges = {"unit": Range1d(0, 1)}
         self._glyphs()
