@@ -20,31 +20,14 @@ from explorer.views._colour import Categories, Counts, Values, colouring
 from explorer.views._map_figure import MapFigure
 from explorer.views._map_legend import CSS as LEGEND_CSS
 from explorer.views._map_legend import legend, number
-from explorer.views._theme import BODY_CSS, empty, escape, failure, screen_of, skeleton, token
+from explorer.views._map_overlay import CORNER_CSS, OVER_CSS, corner, hover_card
+from explorer.views._theme import BODY_CSS, empty, failure, screen_of, skeleton, token
 from explorer.views._work import Work
 
 MODES = {"replace": "replace", "append": "add", "intersect": "intersect", "subtract": "subtract"}
 CLICKED = {(True, True): "subtract", (True, False): "add", (False, True): "intersect", (False, False): "replace"}
 NEAR = 14  # pixels on the screen within which a click or the pointer finds a row
 
-_OVER_CSS = """
-:host { position: absolute; inset: 0; pointer-events: none; overflow: hidden; z-index: 5; }
-.tip { position: absolute; display: flex; gap: 9px; align-items: center; padding: 6px 10px 6px 6px;
-  width: max-content; max-width: 250px; background: var(--ax-panel); border: 1px solid var(--ax-strong-line);
-  border-radius: 8px; box-shadow: var(--ax-shadow); }
-.tip img { width: 72px; height: 72px; border-radius: 5px; flex: none; background: var(--ax-sunken); }
-.tip .id { font-weight: 600; overflow-wrap: anywhere; }
-.tip > div { min-width: 0; padding-left: 4px; }
-.wait { position: absolute; inset: 0; }
-"""
-_CORNER_CSS = """
-:host { position: absolute; top: 8px; left: 10px; z-index: 4; width: auto !important; }
-.corner { display: flex; gap: 8px; align-items: center; color: var(--ax-muted); font-size: 11.5px; }
-.corner button { all: unset; cursor: pointer; padding: 2px 8px; border-radius: 9px; border: 1px solid var(--ax-line);
-  background: var(--ax-panel); color: var(--ax-muted); font-size: 11px; }
-.corner button:hover { color: var(--ax-text); border-color: var(--ax-strong-line); }
-.corner button:focus-visible { outline: 2px solid var(--ax-focus); }
-"""
 _THUMBNAILS = {"auto": "on", "on": "off", "off": "auto"}
 _STAGE_CSS = ":host { position: relative; min-height: 0; overflow: hidden; background: var(--ax-sunken); }"
 
@@ -61,9 +44,9 @@ class MapView:
         self.work = Work(self._failed)
         self.canvas = MapFigure(self._on_message)
         self.canvas.paint(self.screen.theme)
-        self.over = pn.pane.HTML("", stylesheets=[BODY_CSS + _OVER_CSS], margin=0)
+        self.over = pn.pane.HTML("", stylesheets=[BODY_CSS + OVER_CSS], margin=0)
         self.legend = Board(self._on_legend, LEGEND_CSS, height=52, margin=0)
-        self.corner = Board(self._on_corner, _CORNER_CSS, margin=0)
+        self.corner = Board(self._on_corner, CORNER_CSS, margin=0)
         self.points: Any = None
         self.xy = np.empty((0, 2), np.float32)
         self.colour: Any = Counts()
@@ -142,6 +125,8 @@ class MapView:
             return None if mask is None else frames.render_selection(points, window, shape, mask, mode, spread)
 
         def done(picture: np.ndarray | None) -> None:
+            if (window, shape) != (self.window, self.shape):
+                return  # the frame of the new window is on its way, and brings the selection
             self.canvas.dim(mask is not None)
             self.canvas.show("chosen", picture, window)
             self.canvas.push()
@@ -190,6 +175,7 @@ class MapView:
         if self.points is None:
             return
         points, window, shape, colour, mask = self.points, self.window, self.shape, self.colour, self._mask()
+        drawn = self.session.selection
         look = (self.screen.theme, self.screen.continuous)
 
         def done(frame: frames.Frame) -> None:
@@ -199,9 +185,12 @@ class MapView:
             self.canvas.show("chosen", frame.chosen, window)
             self.canvas.push()
             self.screen.shown = frame.visible
-            self._draw_thumbnails()
+            if self.session.selection is drawn:
+                self._draw_thumbnails()
+            else:
+                self._on_selection()
 
-        self.work.run("selection", lambda: frames.render(points, window, shape, colour, mask, look), done)
+        self.work.run("frame", lambda: frames.render(points, window, shape, colour, mask, look), done)
         self._draw_legend(mask)
 
     def _draw_legend(self, mask: np.ndarray | None) -> None:
@@ -317,23 +306,3 @@ class MapView:
         if isinstance(self.colour, Categories):
             rows = self.colour.slots == int(data["place"])
             self.session.select(rows, mode=CLICKED[bool(data["shift"]), bool(data["ctrl"])])
-
-
-def corner(space: str, layout: str, thumbnails: str, survey: Any) -> str:
-    """HTML of the map's corner: which layout it is, and whether thumbnails lie on it."""
-    told = f"<span>{escape(space)} · {escape(layout)}</span>" if layout else ""
-    title = "Thumbnails on the map: auto shows them when few rows are in view"
-    button = f'<button data-do="thumbnails" title="{title}">thumbnails {thumbnails}</button>'
-    return f'<div class="corner">{told}{button if "image" in survey.modalities else ""}</div>'
-
-
-def hover_card(name: str, told: str, picture: bytes | None, at: tuple[float, float], shape: tuple[int, int]) -> str:
-    """HTML of the card beside the pointer at ``at`` (x, y) on a canvas ``(height, width)``; its text is escaped."""
-    x, y = at
-    across = f"right:{shape[1] - x + 14:.0f}px" if x > shape[1] - 280 else f"left:{x + 16:.0f}px"
-    down = f"bottom:{shape[0] - y + 10:.0f}px" if y > shape[0] - 120 else f"top:{y + 14:.0f}px"
-    image = f'<img alt="" src="{frames.data_url(picture)}">' if picture is not None else ""
-    value = f'<div class="ax-muted">{escape(told)}</div>' if told else ""
-    return (
-        f'<div class="tip" style="{across};{down}">{image}<div><div class="id">{escape(name)}</div>{value}</div></div>'
-    )

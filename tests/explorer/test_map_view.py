@@ -13,8 +13,9 @@ from explorer.session.session import Session
 from explorer.views import _map_frame as frames
 from explorer.views._colour import Categories, Counts, Values, categories, choices, colouring
 from explorer.views._map_legend import legend
+from explorer.views._map_overlay import hover_card
 from explorer.views._theme import screen_of
-from explorer.views.map import MapView, hover_card
+from explorer.views.map import MapView
 
 CONCAVE = np.array([(-0.9, -0.9), (0.9, -0.9), (0.0, 0.0), (0.9, 0.9), (-0.9, 0.9)])
 
@@ -112,6 +113,25 @@ def test_the_card_stays_on_the_canvas() -> None:
     far = hover_card("a", "", None, (590, 590), (600, 600))
     assert "right:" in far
     assert "bottom:" in far
+
+
+def test_a_selection_made_while_a_window_is_drawn_loses_neither(view: MapView, session: Session) -> None:
+    """Whichever of the two jobs comes back first, the last picture is of the last window and the last selection."""
+    waiting: list[Any] = []
+    view.work.run = lambda lane, job, done: waiting.append((lane, job, done))  # type: ignore[method-assign]
+    for order in (slice(None), slice(None, None, -1)):
+        x = 0.5 if order == slice(None) else 0.6
+        view._on_message({"kind": "window", "x0": -x, "x1": x, "y0": -x, "y1": x, "width": 640, "height": 640})
+        session.select(np.arange(50) if x == 0.5 else np.arange(70))
+        while waiting:
+            batch, waiting[:] = waiting[order], []
+            for _, job, done in batch:
+                done(job())
+        for layer in (view.canvas.base, view.canvas.chosen):
+            assert layer.data["x"] == [-x]
+        points, mask = view.points, session.selection.mask
+        expected = frames.render_selection(points, view.window, view.shape, mask, "dark", view.spread)
+        assert (view.canvas.chosen.data["image"][0] == expected).all()
 
 
 def test_an_error_on_the_page_is_told_and_nothing_falls(view: MapView, session: Session) -> None:

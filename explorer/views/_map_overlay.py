@@ -1,0 +1,47 @@
+"""What floats over the map: the card beside the pointer, and the corner that names the layout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from explorer.views._map_frame import data_url
+from explorer.views._theme import escape
+
+OVER_CSS = """
+:host { position: absolute; inset: 0; pointer-events: none; overflow: hidden; z-index: 5; }
+.tip { position: absolute; display: flex; gap: 9px; align-items: center; padding: 6px 10px 6px 6px;
+  width: max-content; max-width: 250px; background: var(--ax-panel); border: 1px solid var(--ax-strong-line);
+  border-radius: 8px; box-shadow: var(--ax-shadow); }
+.tip img { width: 72px; height: 72px; border-radius: 5px; flex: none; background: var(--ax-sunken); }
+.tip .id { font-weight: 600; overflow-wrap: anywhere; }
+.tip > div { min-width: 0; padding-left: 4px; }
+.wait { position: absolute; inset: 0; }
+"""
+CORNER_CSS = """
+:host { position: absolute; top: 8px; left: 10px; z-index: 4; width: auto !important; }
+.corner { display: flex; gap: 8px; align-items: center; color: var(--ax-muted); font-size: 11.5px; }
+.corner button { all: unset; cursor: pointer; padding: 2px 8px; border-radius: 9px; border: 1px solid var(--ax-line);
+  background: var(--ax-panel); color: var(--ax-muted); font-size: 11px; }
+.corner button:hover { color: var(--ax-text); border-color: var(--ax-strong-line); }
+.corner button:focus-visible { outline: 2px solid var(--ax-focus); }
+"""
+
+
+def corner(space: str, layout: str, thumbnails: str, survey: Any) -> str:
+    """HTML of the map's corner: which layout it is, and whether thumbnails lie on it."""
+    told = f"<span>{escape(space)} · {escape(layout)}</span>" if layout else ""
+    title = "Thumbnails on the map: auto shows them when few rows are in view"
+    button = f'<button data-do="thumbnails" title="{title}">thumbnails {thumbnails}</button>'
+    return f'<div class="corner">{told}{button if "image" in survey.modalities else ""}</div>'
+
+
+def hover_card(name: str, told: str, picture: bytes | None, at: tuple[float, float], shape: tuple[int, int]) -> str:
+    """HTML of the card beside the pointer at ``at`` (x, y) on a canvas ``(height, width)``; its text is escaped."""
+    x, y = at
+    across = f"right:{shape[1] - x + 14:.0f}px" if x > shape[1] - 280 else f"left:{x + 16:.0f}px"
+    down = f"bottom:{shape[0] - y + 10:.0f}px" if y > shape[0] - 120 else f"top:{y + 14:.0f}px"
+    image = f'<img alt="" src="{data_url(picture)}">' if picture is not None else ""
+    value = f'<div class="ax-muted">{escape(told)}</div>' if told else ""
+    return (
+        f'<div class="tip" style="{across};{down}">{image}<div><div class="id">{escape(name)}</div>{value}</div></div>'
+    )
