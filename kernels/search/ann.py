@@ -39,14 +39,14 @@ class Faiss:
             index = faiss.IndexHNSWFlat(dim, 32, kind)
             index.hnsw.efConstruction = 200
         else:
-            lists = int(np.clip(2 ** np.round(np.log2(max(4 * np.sqrt(n), 1))), 1, max(1, n // 39)))
+            lists = int(np.clip(2 ** np.round(np.log2(max(2 * np.sqrt(n), 1))), 1, max(1, n // 39)))
             coarse = faiss.IndexFlat(dim, kind)
             if self.name == "ivf":
                 index = faiss.IndexIVFFlat(coarse, dim, lists, kind)
             else:
                 index = faiss.IndexIVFPQ(coarse, dim, lists, _codes(dim), 8, kind)
             index.cp.seed = 1 + self.seed
-            index.cp.max_points_per_centroid = 64
+            index.cp.max_points_per_centroid, index.cp.niter = 64, 10
             rng = np.random.default_rng(self.seed)
             wanted = max(64 * lists, 10_000)
             train = rows.a if n <= wanted else rows.a[np.sort(rng.choice(n, wanted, replace=False))]
