@@ -8,6 +8,7 @@ a few dense products on its steps: about half the arithmetic of the full matrix.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -97,8 +98,8 @@ class Packer:
         for start, stop in _cuts(len(rows), step):
             degrees = np.tile(rows[start:stop], 2 if twice else 1)
             mask = columns[None, :] < degrees[:, None] if strict else columns[None, :] <= degrees[:, None]
-            c0, c1 = _span(mask.any(axis=0))
-            p0, p1 = _span(mask.any(axis=0) & ~mask.all(axis=0))
+            c0, c1 = _span(np.any(mask, axis=0))
+            p0, p1 = _span(np.any(mask, axis=0) & ~np.all(mask, axis=0))
             part = mask[:, p0:p1].astype(np.float32) if p1 > p0 else None
             at = self.take(len(degrees) * (c1 - c0))
             steps.append(Step(made, made + len(degrees), c0, c1, p0, p1, part, at))
@@ -120,6 +121,6 @@ def _cuts(n: int, step: int) -> list[tuple[int, int]]:
     return [(i * n // count, (i + 1) * n // count) for i in range(count)]
 
 
-def _span(which: np.ndarray) -> tuple[int, int]:
+def _span(which: Any) -> tuple[int, int]:
     found = np.flatnonzero(which)
     return (int(found[0]), int(found[-1]) + 1) if len(found) else (0, 0)

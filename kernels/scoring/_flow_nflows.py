@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from kernels.scoring._flow import LOG_2PI, Flow
-from kernels.scoring._flow_masks import Linear
 from kernels.scoring._flow_engine import CHUNK, Plan
+from kernels.scoring._flow_masks import Linear
 
 
 def build(

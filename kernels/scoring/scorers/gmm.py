@@ -53,7 +53,10 @@ class GMM:
         return self
 
     def anomaly_score(self, Y: Any) -> Any:
-        """(m,) float64 negative log-likelihood of new rows ``Y`` (m, d); higher is more anomalous, NaN for a NaN row."""
+        """(m,) float64 negative log-likelihood of new rows ``Y`` (m, d), NaN for a row with a NaN.
+
+        Higher is more anomalous.
+        """
         if not hasattr(self, "mixture_"):
             raise RuntimeError("this GMM holds no mixture yet: call fit(X) first")
         rows = as_rows(Y, self.name, self.n_features_in_)

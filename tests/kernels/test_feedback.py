@@ -1,0 +1,139 @@
+"""Marks that re-rank: look-alikes up, artefacts down, and what they find on real galaxies."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kernels.scoring import KNN
+from kernels.scoring.feedback import Feedback
+
+
+def _survey(n: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Objects with two small clumps, 0:20 the wanted and 20:40 the artefacts, both with middling scores."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 8))
+    x[:20] = rng.normal([4, 0, 0, 0, 0, 0, 0, 0], 0.3, (20, 8))
+    x[20:40] = rng.normal([0, 4, 0, 0, 0, 0, 0, 0], 0.3, (20, 8))
+    return x, rng.random(n)
+
+
+@pytest.mark.parametrize("method", ["gp", "neighbour"])
+@pytest.mark.parametrize("acquisition", ["mean", "improvement", "bound"])
+def test_look_alikes_come_up_and_artefacts_go_down(method: str, acquisition: str) -> None:
+    x, scores = _survey()
+    feedback = Feedback(method, acquisition).fit(x, scores)
+    before = feedback.rank([], [])
+    np.testing.assert_array_equal(np.argsort(before.score), np.argsort(scores))
+    after = feedback.rank([0, 1, 100, 150, 200], [5, 5, 0, 0, 0], artefacts=[20, 21])
+    place = np.argsort(np.argsort(-after.score))
+    assert np.median(place[2:20]) < 60, "look-alikes of what was liked come up"
+    assert np.median(place[22:40]) > 340, "look-alikes of artefacts go down"
+    proposed = feedback.propose(after, 10, seen=[0, 1])
+    assert len(proposed) == 10
+    assert not {0, 1} & set(proposed.tolist())
+
+
+def test_without_artefacts_their_clump_stays_where_it_was() -> None:
+    x, scores = _survey()
+    feedback = Feedback().fit(x, scores)
+    plain, pushed = feedback.rank([100], [0]), feedback.rank([100], [0], artefacts=[20])
+    assert (pushed.score[21:40] < plain.score[21:40]).all()
+    far = np.linalg.norm(x - x[20], axis=1) > 5
+    np.testing.assert_allclose(pushed.score[far] - plain.score[far], 0, atol=2.5)
+
+
+def test_the_process_equals_the_textbook() -> None:
+    x, scores = _survey(60)
+    feedback = Feedback().fit(x, scores)
+    at, marks = np.array([3, 30, 50]), np.array([5.0, 0.0, 2.0])
+    got = feedback.rank(at, marks)
+    prior = 3 * (feedback.prior_ - 0.5)
+    rest = marks - prior[at]
+    variance = max(rest.std(), 0.5) ** 2
+    distance = np.linalg.norm(feedback.points_[:, None] - feedback.points_[at], axis=2)
+    k = variance * np.exp(-distance)
+    inverse = np.linalg.inv(k[at] + 0.1 * variance * np.eye(3))
+    np.testing.assert_allclose(got.expected, prior + rest.mean() + k @ inverse @ (rest - rest.mean()), atol=1e-6)
+
+
+def test_missing_rows_and_wrong_marks() -> None:
+    x, scores = _survey(60)
+    x[7], scores[9] = np.nan, np.nan
+    feedback = Feedback().fit(x, scores)
+    ranking = feedback.rank([7, 3], [5, 4])
+    assert np.flatnonzero(np.isnan(ranking.score)).tolist() == [7, 9]
+    assert not {7, 9} & set(feedback.propose(ranking, 60).tolist())
+    with pytest.raises(ValueError, match="a mark of 6"):
+        feedback.rank([3], [6])
+    with pytest.raises(IndexError, match="row 60"):
+        feedback.rank([60], [1])
+    with pytest.raises(ValueError, match="one mark a row"):
+        feedback.rank([1, 2], [3])
+    with pytest.raises(ValueError, match="gp, neighbour"):
+        Feedback("svm").fit(x, scores)
+    assert np.isfinite(Feedback().fit(np.ones((9, 3)), np.arange(9.0)).rank([1], [5]).score).all()
+
+
+def test_forty_thousand_objects_do_not_wait() -> None:
+    rng = np.random.default_rng(0)
+    feedback = Feedback().fit(rng.normal(size=(40_000, 64)).astype(np.float32), rng.random(40_000))
+    rows = rng.choice(40_000, 200, replace=False)
+    feedback.rank(rows[:5], np.zeros(5))
+    start = time.thread_time()
+    feedback.rank(rows, rng.integers(0, 6, 200))
+    assert time.thread_time() - start < 1.5, "one second of one core, with room for a busy machine"
+
+
+def _galaxies(root: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    from PIL import Image
+
+    from kernels.embedding.batches import Images
+    from kernels.embedding.encoders.pca import PCA
+
+    with (root / "labels.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    pixels = []
+    for row in rows:
+        with Image.open(root / "images" / f"{row['OBJID']}.jpg") as image:
+            image.draft("RGB", (212, 212))
+            cut = image.convert("RGB")
+            side, w, h = 200 * image.width // 423, image.width, image.height
+            box = ((w - side) // 2, (h - side) // 2, (w + side) // 2, (h + side) // 2)
+            pixels.append(np.asarray(cut.crop(box).resize((64, 64)), np.float32).transpose(2, 0, 1))
+    batch = Images(np.array(pixels), ("g", "r", "i"), 0.4)
+    vectors = PCA("image", dim=64, size=32, random_state=0).fit([batch]).encode(batch)
+    flat = batch.pixels.reshape(len(rows), -1)
+    fixed = {"mean": flat.mean(axis=1), "scatter": flat.std(axis=1)}
+    return vectors, np.array([row["CLASS"] == "5" for row in rows]), fixed
+
+
+@pytest.mark.slow
+def test_marks_find_mergers_that_no_fixed_score_finds(shared_data: Path) -> None:
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    root = shared_data / "gz1_sdss_images_dev"
+    if not root.is_dir():
+        pytest.skip(f"no {root.name} among the real data")
+    x, merger, fixed = _galaxies(root)
+    fixed["knn"] = KNN(metric="euclidean").fit_score(x)
+    best = max(int(merger[np.argsort(sign * s)[:200]].sum()) for s in fixed.values() for sign in (1, -1))
+    cut = StratifiedKFold(5, shuffle=True, random_state=0)
+    forest = RandomForestClassifier(300, random_state=0)
+    likely = cross_val_predict(forest, x, merger, cv=cut, method="predict_proba")[:, 1]
+    supervised = int(merger[np.argsort(-likely)[:200]].sum())
+
+    feedback = Feedback().fit(x, fixed["knn"])
+    seen = feedback.propose(feedback.rank([], []), 20)
+    for _ in range(9):
+        ranking = feedback.rank(seen, 5.0 * merger[seen])
+        seen = np.concatenate([seen, feedback.propose(ranking, 20, seen)])
+    found = int(merger[seen].sum())
+    print(f"mergers in 200 looks: feedback {found}, supervised {supervised}, best fixed score {best}")
+    assert found >= 0.75 * supervised
+    assert found >= best
