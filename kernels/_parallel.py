@@ -124,5 +124,3 @@ def _can_write(folder: Path) -> bool:
             return False
         folder = folder.parent
     return os.access(folder, os.W_OK | os.X_OK)
-
-
