@@ -82,16 +82,17 @@ def render_selection(
 
 
 def representatives(points: Any, xy: np.ndarray, window: Window, shape: tuple[int, int], most: int = 400) -> np.ndarray:
-    """Rows to show as thumbnails: in each cell of a thumbnail's size, the row nearest to the mean of its rows.
+    """Rows to show as thumbnails, (m,) int64, so that no two overlap on a canvas ``(height, width)``.
 
-    The densest cells come first; (m,) int64.
+    In each cell of half a thumbnail's size, the row nearest to the mean of its rows is asked for, the densest cell
+    first; one that would touch a thumbnail that lies already is left out.
     """
     x0, x1, y0, y1 = window
     rows = points.inside(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
     if not len(rows):
         return rows
     height, width = shape
-    columns, lines = max(1, width // THUMBNAIL), max(1, height // THUMBNAIL)
+    columns, lines = max(1, 2 * width // THUMBNAIL), max(1, 2 * height // THUMBNAIL)
     at = xy[rows].astype(np.float64)
     column = np.clip(((at[:, 0] - x0) / (x1 - x0) * columns).astype(np.int64), 0, columns - 1)
     line = np.clip(((at[:, 1] - y0) / (y1 - y0) * lines).astype(np.int64), 0, lines - 1)
@@ -102,8 +103,22 @@ def representatives(points: Any, xy: np.ndarray, window: Window, shape: tuple[in
     apart = ((at - mean[cell]) ** 2).sum(axis=1)
     order = np.lexsort((apart, cell))
     first = order[np.r_[True, np.diff(cell[order]) > 0]]
-    densest = np.argsort(-count[cell[first]], kind="stable")[:most]
-    return rows[first[densest]]
+    densest = first[np.argsort(-count[cell[first]], kind="stable")]
+    pixels = (at[densest] - (x0, y0)) / ((x1 - x0) / width, (y1 - y0) / height)
+    return rows[densest[_apart(pixels, most)]]
+
+
+def _apart(pixels: np.ndarray, most: int) -> list[int]:
+    """Places of positions (k, 2), taken in their order, of which no two are nearer than a thumbnail along both axes."""
+    taken = np.empty((most, 2))
+    kept: list[int] = []
+    for place, here in enumerate(pixels):
+        if len(kept) == most:
+            break
+        if (np.abs(taken[: len(kept)] - here).max(axis=1, initial=0) >= THUMBNAIL).all():
+            taken[len(kept)] = here
+            kept.append(place)
+    return kept
 
 
 def data_url(picture: bytes | None) -> str:

@@ -206,16 +206,19 @@ def test_a_legend_of_values_has_a_histogram_and_escapes_its_name(session: Sessio
     assert markup.count("<i>") == 40
 
 
-def test_representatives_are_one_a_cell_the_densest_first() -> None:
+def test_thumbnails_do_not_overlap_and_the_densest_place_has_one() -> None:
     from kernels.layout import PointMap
 
     rng = np.random.default_rng(0)
-    xy = np.concatenate([rng.normal(0.25, 0.01, (200, 2)), rng.uniform(0, 1, (100, 2))]).astype(np.float32)
-    shape = (frames.THUMBNAIL * 6, frames.THUMBNAIL * 6)
-    rows = frames.representatives(PointMap(xy), xy, (0.0, 1.0, 0.0, 1.0), shape)
-    cells = (xy[rows] * 6).astype(int)
-    assert len({tuple(c) for c in cells.tolist()}) == len(rows) <= 36
-    assert tuple(cells[0]) == (1, 1), "the clump comes first"
+    xy = np.concatenate([rng.normal(0.25, 0.01, (200, 2)), rng.uniform(0, 1, (2000, 2))]).astype(np.float32)
+    side = frames.THUMBNAIL * 10
+    rows = frames.representatives(PointMap(xy), xy, (0.0, 1.0, 0.0, 1.0), (side, side))
+    apart = np.abs(xy[rows][:, None] - xy[rows][None]).max(axis=2) * side
+    np.fill_diagonal(apart, np.inf)
+    assert apart.min() >= frames.THUMBNAIL - 1e-3
+    assert 40 < len(rows) <= 121
+    assert np.abs(xy[rows[0]] - 0.25).max() < 0.05, "the clump comes first"
+    assert len(frames.representatives(PointMap(xy), xy, (5.0, 6.0, 5.0, 6.0), (side, side))) == 0
 
 
 def test_square_units_whatever_the_canvas() -> None:
