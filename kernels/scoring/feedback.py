@@ -25,7 +25,7 @@ TRUST = 3.0  # marks between the object of the lowest and of the highest percent
 NOISE = 0.1  # variance of a mark about its expectation, as a share of that between objects
 WIDE = 64  # leading principal components that likeness is measured in
 ALPHA = 0.3  # how soon Astronomaly's score forgets a marked object with distance
-RADIUS = 0.25  # reach of an artefact, in units of the scatter of all objects
+RADIUS = 0.5  # reach of an artefact, in units of the scatter of all objects
 
 
 @dataclass(frozen=True)
