@@ -120,7 +120,7 @@ def epoch(  # type: ignore[no-untyped-def]
             used = 0
             while e < high and used < GROUP:
                 active[used] = indices[e]
-                used += np.int32(now * rate[e]) - np.int32(before * rate[e])
+                used += int(now * rate[e]) - int(before * rate[e])
                 e += 1
             for t in range(used):
                 j = active[t]

@@ -18,9 +18,12 @@ where embeddings share a large mean, as those of foundation models do.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+
+from kernels._parallel import in_threads
 
 METRICS = ("euclidean", "cosine", "inner")
 CHUNK = 8192
@@ -144,9 +147,11 @@ def fit_space(matrix: np.ndarray, metric: str) -> Space:
     space = Space(metric, np.zeros(dim, np.float32), scale)
     if metric == "inner" or not len(matrix):
         return space
-    total = np.zeros(dim)
-    for start in range(0, len(matrix), CHUNK):
-        total += _scaled(matrix[start : start + CHUNK], space)[0].sum(axis=0, dtype=np.float64)
+
+    def sums(start: int) -> np.ndarray:
+        return _scaled(matrix[start : start + CHUNK], space)[0].sum(axis=0, dtype=np.float64)
+
+    total = np.sum(in_threads(partial(sums, start) for start in range(0, len(matrix), CHUNK)), axis=0)
     return Space(metric, (total / len(matrix)).astype(np.float32), scale)
 
 
@@ -171,7 +176,8 @@ def prepare_rows(matrix: np.ndarray, space: Space) -> Rows:
     n, dim = matrix.shape
     rows = Rows(np.empty((n, dim), np.float32), *(np.empty(n, np.float32) for _ in range(3)))
     mean = space.mean.astype(np.float64)
-    for start in range(0, n, CHUNK):
+
+    def chunk(start: int) -> None:
         part = slice(start, min(n, start + CHUNK))
         scaled, rows.sq[part] = _scaled(matrix[part], space)
         a = np.subtract(scaled, space.mean, out=rows.a[part])
@@ -183,4 +189,6 @@ def prepare_rows(matrix: np.ndarray, space: Space) -> Rows:
             rows.w[part] = -(a @ mean)
         else:
             rows.w[part] = 0.0
+
+    in_threads(partial(chunk, start) for start in range(0, n, CHUNK))
     return rows
