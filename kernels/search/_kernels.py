@@ -112,16 +112,18 @@ def _largest(tile, i, w):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _first_bound(tile, i, w, k, slack, most):  # type: ignore[no-untyped-def]
-    """A bound for an empty heap of k: of the largest products of the blocks, the (k + 1)-th is beaten k times."""
+def _first_bound(tile, i, w, slack, least, block):  # type: ignore[no-untyped-def]
+    """A bound for an empty heap of k: of the largest products of the blocks, the (k + 1)-th is beaten k times.
+
+    ``least`` (k + 1,) and ``block`` (k + 1,) are scratch: a heap of minus those products.
+    """
     width = tile.shape[1]
-    blocks = (width + BLOCK - 1) // BLOCK
-    if blocks <= k:
-        return np.float32(-3e38)
-    for t in range(blocks):
-        part = slice(t * BLOCK, min(width, (t + 1) * BLOCK))
-        most[t] = _largest(tile[:, part], i, w[part])
-    return np.float32(np.sort(most[:blocks])[blocks - 1 - k] - slack)
+    least[:] = np.inf
+    block[:] = np.iinfo(np.int32).max
+    for start in range(0, width, BLOCK):
+        part = slice(start, min(width, start + BLOCK))
+        _push(-_largest(tile[:, part], i, w[part]), np.int32(start), least, block)
+    return np.float32(-3e38) if least[0] == np.inf else -least[0] - slack
 
 
 @njit
@@ -136,10 +138,11 @@ def scan_rows(  # type: ignore[no-untyped-def]
     """
     hits = 0
     width = tile.shape[1]
-    most = np.empty(width // BLOCK + 1, np.float32)
+    spare = heap_loss.shape[1] + 1
+    least, block = np.empty(spare, np.float32), np.empty(spare, np.int32)
     for i in range(first, last):
         if heap_loss[i, 0] == np.inf:
-            bound_a[i] = max(bound_a[i], _first_bound(tile, i, w_b, heap_loss.shape[1], slack_a[i], most))
+            bound_a[i] = max(bound_a[i], _first_bound(tile, i, w_b, slack_a[i], least, block))
         for start in range(0, width, BLOCK):
             part = slice(start, min(width, start + BLOCK))
             if not _some_above_row(tile[:, part], i, bound_a[i], delta, w_b[part]):
