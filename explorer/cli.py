@@ -39,7 +39,12 @@ def parser() -> argparse.ArgumentParser:
     prepare = commands.add_parser("prepare", help="embed, score and lay out (goes on where it stopped)")
     prepare.add_argument("survey", help="folder of a survey, or a card's name")
     prepare.add_argument("--encoders", type=_names, default=["pca"], help="comma-separated (default pca)")
-    prepare.add_argument("--scorers", type=_names, default=["knn"], help="comma-separated (default knn)")
+    prepare.add_argument(
+        "--scorers",
+        type=_names,
+        default=["isolation-forest", "knn"],
+        help="comma-separated (default isolation-forest,knn)",
+    )
     prepare.add_argument("--layouts", type=_names, default=["umap"], help="comma-separated (default umap)")
     prepare.add_argument("--seed", type=int, default=0)
     prepare.set_defaults(run=_prepare)

@@ -8,13 +8,11 @@ from typing import Any
 
 import panel as pn
 
-from explorer.views import _keys
+from explorer.views import VIEWS, _keys
 from explorer.views._board import Board
 from explorer.views._header import Header
 from explorer.views._theme import BODY_CSS, MODES, ROOT_CSS, empty, escape, failure, screen_of
-from kernels.registry import Registry
 
-VIEWS = Registry("view", "explorer.views", "astro_explorer.views")
 FIRST = ("mosaic", "spectrum", "card")  # the order of the tabs; further views follow by name
 REFRESH = 2000  # ms between two looks for what others added to the survey
 

@@ -116,7 +116,7 @@ def test_the_version_is_one() -> None:
     import explorer
 
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == explorer.__version__
-    year, month = (int(part) for part in explorer.__version__.split(".")[:2])  # noqa: RUF048
+    year, month = (int(part) for part in explorer.__version__.split(".")[:2])
     assert year >= 2026, "calendar versions keep clear of the distribution `kernels` (0.18 to 0.19)"
     assert 1 <= month <= 12
 

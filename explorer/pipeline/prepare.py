@@ -39,7 +39,7 @@ class Step:
 def plan(
     survey: Survey,
     encoders: Sequence[str] = ("pca",),
-    scorers: Sequence[str] = ("knn",),
+    scorers: Sequence[str] = ("isolation-forest", "knn"),
     layouts: Sequence[str] = ("umap",),
 ) -> list[Step]:
     """All steps, done or not, in order: a space is whole before the next begins."""
@@ -74,7 +74,7 @@ def _stale(survey: Survey, step: Step) -> bool:
 def prepare(
     survey: Survey,
     encoders: Sequence[str] = ("pca",),
-    scorers: Sequence[str] = ("knn",),
+    scorers: Sequence[str] = ("isolation-forest", "knn"),
     layouts: Sequence[str] = ("umap",),
     progress: Progress | None = None,
     seed: int = 0,

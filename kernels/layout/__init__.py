@@ -5,14 +5,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["UMAP", "PointMap", "stretch"]
+__all__ = ["PCA", "TSNE", "UMAP", "PointMap", "stretch"]
 
 if TYPE_CHECKING:
     from kernels.layout import stretch
+    from kernels.layout.pca import PCA
     from kernels.layout.pointmap import PointMap
+    from kernels.layout.tsne import TSNE
     from kernels.layout.umap import UMAP
 
-_WHERE = {"PointMap": "kernels.layout.pointmap", "UMAP": "kernels.layout.umap"}
+_WHERE = {
+    "PCA": "kernels.layout.pca",
+    "PointMap": "kernels.layout.pointmap",
+    "TSNE": "kernels.layout.tsne",
+    "UMAP": "kernels.layout.umap",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ import panel as pn
 import pytest
 
 from explorer.checks import check_view
-from explorer.page import VIEWS
+from explorer.views import VIEWS
 from explorer.views._theme import screen_of
 
 

@@ -50,8 +50,8 @@ def test_spaces_scores_and_layouts_of_two_modalities(survey: Survey) -> None:
     seen: list[tuple[int, int, str]] = []
     done = prepare(survey, progress=lambda *a: seen.append(a))
     assert survey.spaces == ["pca/image", "pca/spectrum", "pca/joint"]
-    assert [s.kind for s in done] == ["embed", "score", "lay out"] * 3
-    assert seen[-1][:2] == (9, 9)
+    assert [s.kind for s in done] == ["embed", "score", "score", "lay out"] * 3
+    assert seen[-1][:2] == (12, 12)
     image, spectrum = survey.has("image"), survey.has("spectrum")
     for space, here in (("pca/image", image), ("pca/spectrum", spectrum), ("pca/joint", image & spectrum)):
         vectors = survey.embedding(space)
