@@ -1,6 +1,8 @@
 # Everything runs in a private .venv; a machine with Python 3.11 or newer, git and make is enough.
 # TORCH_INDEX names another index for torch, for example the CPU-only one that PyTorch's install page shows.
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+FITS = import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 PIP_TORCH = $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),)
 VENV = .venv
 BIN = $(VENV)/bin
@@ -26,6 +28,7 @@ lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks
 
 $(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed: make PYTHON=/path/to/python3"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_TORCH) torch

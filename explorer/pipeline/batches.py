@@ -10,7 +10,8 @@ import numpy as np
 from explorer.survey.records import Image, Spectrum
 from explorer.survey.store import Survey
 from kernels.embedding.batches import Batch, Images, Spectra
-from kernels.embedding.encoders.pca import resize
+from kernels.preprocess.images import clean, resize
+from kernels.preprocess.spectra import masked, resample
 
 GRID_STEP = 2.0
 
@@ -46,7 +47,7 @@ def image_batch(survey: Survey, rows: np.ndarray, size: int) -> Images:
     bands = len(told.get("bands", ())) or max(len(p) for p in cutouts)
     alike = len({p.shape for p in cutouts}) == 1 and len(cutouts[0]) == bands and cutouts[0].dtype != np.uint8
     if not alike:
-        cutouts = [resize(_with_bands(p, bands)[None], size)[0] for p in cutouts]
+        cutouts = [resize(clean(_with_bands(p, bands)), size, antialias=True) for p in cutouts]
     pixels = np.stack(cutouts).astype(np.float32, copy=False)
     scale, zero = told.get("pixel_scale", float("nan")), told.get("zero_point", ())
     return Images(pixels, tuple(told.get("bands", ())), float(scale), tuple(np.atleast_1d(zero)))
@@ -70,34 +71,17 @@ def common_grid(survey: Survey, step: float = GRID_STEP) -> np.ndarray:
 
 
 def spectrum_batch(survey: Survey, rows: np.ndarray, grid: np.ndarray) -> Spectra:
-    """Spectra of ``rows``, all of which have one, averaged or interpolated onto ``grid``."""
+    """Spectra of ``rows``, all of which have one, on ``grid``: averaged where it is coarser, else interpolated."""
     flux = np.zeros((len(rows), len(grid)), dtype=np.float32)
     ivar = np.zeros_like(flux)
+    alike: dict[bytes, list[tuple[int, Spectrum]]] = {}
     for i, spectrum in enumerate(survey.spectra(rows)):
         if spectrum is not None:
-            flux[i], ivar[i] = rebin(spectrum, grid)
+            alike.setdefault(spectrum.wavelength.tobytes(), []).append((i, spectrum))
+    for group in alike.values():
+        wavelength = group[0][1].wavelength
+        how = "conserving" if np.median(np.diff(wavelength)) < grid[1] - grid[0] else "linear"
+        here = [i for i, _ in group]
+        measured, weight = masked(np.stack([s.flux for _, s in group]), np.stack([s.ivar for _, s in group]))
+        flux[here], ivar[here] = resample(wavelength, measured, weight, grid, how)
     return Spectra(grid, flux, ivar)
-
-
-def rebin(spectrum: Spectrum, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``(flux, ivar)`` on a linear grid: ivar-weighted means of the samples in each cell, linear where a cell has none.
-
-    Cells outside the spectrum, or with masked samples alone, get ivar 0.
-    """
-    step = grid[1] - grid[0]
-    cell = np.floor((spectrum.wavelength - grid[0]) / step + 0.5).astype(np.int64)
-    inside = (cell >= 0) & (cell < len(grid)) & np.isfinite(spectrum.flux) & (spectrum.ivar > 0)
-    weight = np.bincount(cell[inside], spectrum.ivar[inside], len(grid))
-    total = np.bincount(cell[inside], (spectrum.ivar * spectrum.flux)[inside], len(grid))
-    flux = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
-    spacing = np.median(np.diff(spectrum.wavelength))
-    if spacing > step:
-        good = (spectrum.ivar > 0) & np.isfinite(spectrum.flux)
-        if good.sum() >= 2:
-            x = spectrum.wavelength[good]
-            between = (weight == 0) & (grid >= x[0]) & (grid <= x[-1])
-            near = np.abs(x[np.clip(np.searchsorted(x, grid[between]), 0, len(x) - 1)] - grid[between]) <= 2 * spacing
-            places = np.flatnonzero(between)[near]
-            flux[places] = np.interp(grid[places], x, spectrum.flux[good])
-            weight[places] = np.interp(grid[places], x, spectrum.ivar[good])
-    return flux.astype(np.float32), weight.astype(np.float32)

@@ -8,19 +8,16 @@ from functools import lru_cache
 import numpy as np
 
 from kernels.layout.stretch import NEUTRAL
+from kernels.preprocess.images import overlaps
 
 
 @lru_cache(maxsize=256)
 def _weights(old: int, new: int) -> np.ndarray:
     """(new, old) float32 rows that sum to 1: exact overlaps of pixels when shrinking, bilinear when enlarging."""
     if new < old:
-        edge = np.arange(new + 1) * (old / new)
-        left, right = edge[:-1, None], edge[1:, None]
-        pixel = np.arange(old)[None]
-        overlap = np.clip(np.minimum(right, pixel + 1) - np.maximum(left, pixel), 0, None)
-    else:
-        centre = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
-        overlap = np.clip(1 - np.abs(centre[:, None] - np.arange(old)[None]), 0, None)
+        return overlaps(old, new)
+    centre = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
+    overlap = np.clip(1 - np.abs(centre[:, None] - np.arange(old)[None]), 0, None)
     return np.asarray(overlap / overlap.sum(axis=1, keepdims=True), dtype=np.float32)
 
 

@@ -8,6 +8,7 @@ which look like Vega zero points in Jy: taken as AB they shift VIS - H by 1.2 ma
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -119,17 +120,33 @@ def stack(planes: Mapping[str, ArrayLike | None], bands: Sequence[str]) -> np.nd
     return np.stack([found.get(b, np.full(shape, np.nan, np.float32)) for b in bands])
 
 
-def resize(pixels: ArrayLike, size: int | tuple[int, int]) -> np.ndarray:
+def resize(pixels: ArrayLike, size: int | tuple[int, int], antialias: bool = False) -> np.ndarray:
     """Bilinear resize of (..., h, w) to ``size`` (one side, or height and width), pixel centres kept apart evenly.
 
     Equals ``torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`` without antialiasing. A value
-    is per pixel and stays so (flux per pixel is not conserved). A NaN stays within a pixel of where it was.
+    is per pixel and stays so (flux per pixel is not conserved). A NaN stays within a pixel of where it was. With
+    ``antialias`` an axis that shrinks is averaged over the old pixels in each new one (:func:`overlaps`).
     """
-    pixels = _pixels(pixels, dims=2)
+    planes = _pixels(pixels, dims=2)
     height, width = (size, size) if isinstance(size, int | np.integer) else size
     if height < 1 or width < 1:
         raise ValueError(f"size={size!r}: ask for at least one pixel a side")
-    return _along(_along(pixels, int(height), -2), int(width), -1)
+    if antialias:
+        if height < planes.shape[-2]:
+            planes = np.matmul(overlaps(planes.shape[-2], int(height)), planes)
+        if width < planes.shape[-1]:
+            planes = np.matmul(planes, overlaps(planes.shape[-1], int(width)).T)
+    return _along(_along(planes, int(height), -2), int(width), -1)
+
+
+@lru_cache(maxsize=256)
+def overlaps(old: int, new: int) -> np.ndarray:
+    """(new, old) float32 rows that sum to 1: the share of each old pixel in each of fewer new ones."""
+    edge = np.arange(new + 1) * (old / new)
+    left, right = edge[:-1, None], edge[1:, None]
+    pixel = np.arange(old)[None]
+    share = np.clip(np.minimum(right, pixel + 1) - np.maximum(left, pixel), 0, None)
+    return np.asarray(share / share.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def _along(pixels: np.ndarray, size: int, axis: int) -> np.ndarray:

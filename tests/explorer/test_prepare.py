@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from explorer.pipeline.batches import common_grid, image_batch, rebin
+from explorer.pipeline.batches import common_grid, image_batch, spectrum_batch
 from explorer.pipeline.prepare import Step, plan, prepare, todo
 from explorer.survey.records import Image, Record, Spectrum
 from explorer.survey.store import Survey
 from explorer.survey.writer import SurveyWriter
+from kernels.preprocess.images import resize
 from kernels.registry import UnknownName
 
 KINDS = {"image": {"bands": ["g", "r"], "pixel_scale": 0.2}, "spectrum": {}}
@@ -138,20 +139,32 @@ def test_images_of_unequal_shape_and_bands_become_one_block(tmp_path: Path) -> N
     np.testing.assert_array_equal(block.pixels[2, 0], block.pixels[2, 2])
 
 
-def test_rebinning_conserves_the_mean_and_masks_what_has_no_data(survey: Survey) -> None:
-    wavelength = np.arange(4000.0, 5000.0, 0.5)
-    flux = np.sin(wavelength / 300).astype("f4")
-    ivar = np.ones_like(flux)
+def test_spectra_of_unequal_grids_come_on_one(tmp_path: Path) -> None:
+    fine, coarse = np.arange(4000.0, 5000.0, 0.5), np.arange(4000.0, 5000.0, 4.0)
+    ivar = np.ones_like(fine)
     ivar[800:900] = 0
+    records = [
+        Record("fine", "fine", spectrum=Spectrum(fine, np.where(ivar > 0, np.sin(fine / 300), 99).astype("f4"), ivar)),
+        Record("coarse", "coarse", spectrum=Spectrum(coarse, np.sin(coarse / 300).astype("f4"), np.ones(250))),
+    ]
+    with SurveyWriter(tmp_path, card={}, modalities={"spectrum": {}}, columns={}) as writer:
+        writer.append(records)
     grid = np.arange(3990.0, 5100.0, 2.0)
-    got, weight = rebin(Spectrum(wavelength, np.where(ivar > 0, flux, 99).astype("f4"), ivar), grid)
-    inside = weight > 0
-    np.testing.assert_allclose(got[inside], np.sin(grid[inside] / 300), atol=2e-2)
-    assert not inside[(grid > 4402) & (grid < 4448)].any()
-    assert not inside[grid > 5001].any()
-    coarse = Spectrum(wavelength[::8], flux[::8], np.ones(250, "f4"))
-    got, weight = rebin(coarse, grid)
-    covered = (grid >= 4000) & (grid <= 4990)
-    assert (weight[covered] > 0).all(), "a grid finer than the spectrum is interpolated"
-    np.testing.assert_allclose(got[covered], np.sin(grid[covered] / 300), atol=2e-2)
-    assert common_grid(survey)[0] == pytest.approx(4000)
+    block = spectrum_batch(Survey.open(tmp_path), np.arange(2), grid)
+    for flux, weight in zip(block.flux, block.ivar, strict=True):
+        np.testing.assert_allclose(flux[weight > 0], np.sin(grid[weight > 0] / 300), atol=2e-2)
+        assert (weight[(grid > 4010) & (grid < 4390)] > 0).all()
+        assert not (weight[(grid < 3998) | (grid > 5001)] > 0).any()
+    assert not (block.ivar[0][(grid > 4402) & (grid < 4448)] > 0).any()
+
+
+def test_the_common_grid_covers_the_survey(survey: Survey) -> None:
+    grid = common_grid(survey)
+    assert grid[0] == pytest.approx(4000)
+    assert grid[-1] == pytest.approx(7996, abs=4)
+
+
+@pytest.mark.parametrize("old", [64, 80])
+def test_a_smaller_image_keeps_its_mean(old: int) -> None:
+    pixels = np.random.default_rng(0).normal(size=(2, 1, old, old))
+    np.testing.assert_allclose(resize(pixels, 16, antialias=True).mean(), pixels.mean(), atol=1e-6)

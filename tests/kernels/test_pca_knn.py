@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from kernels.checks import sample_batch
 from kernels.embedding.batches import Images, Spectra
-from kernels.embedding.encoders.pca import PCA, resize
+from kernels.embedding.encoders.pca import PCA
 from kernels.scoring import KNN
 from kernels.scoring.ranks import percentile, rank
 
@@ -56,13 +56,6 @@ def test_a_wrong_band_count_is_named() -> None:
     encoder = PCA("image", dim=2).fit([sample_batch("image")])
     with pytest.raises(ValueError, match="3 bands and is given 1"):
         encoder.encode(Images(np.zeros((2, 1, 32, 32), np.float32)))
-
-
-def test_resize_keeps_the_mean_and_takes_nan_as_zero() -> None:
-    rng = np.random.default_rng(0)
-    pixels = rng.normal(size=(2, 1, 64, 64)).astype(np.float32)
-    np.testing.assert_allclose(resize(pixels, 32).mean(), pixels.mean(), atol=1e-3)
-    assert resize(np.full((1, 1, 8, 8), np.nan), 4).tolist() == np.zeros((1, 1, 4, 4)).tolist()
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from kernels.embedding.batches import Batch, Images, Spectra
+from kernels.preprocess.images import clean, resize
 
 
 class PCA:
@@ -112,24 +113,11 @@ class PCA:
         """``(values, weight)``, both (n, pixels) float32; weight is the inverse variance, 0 without data."""
         if isinstance(batch, Spectra):
             return _scaled_spectra(batch)
-        pixels = resize(batch.pixels, self.size)
+        pixels = resize(clean(batch.pixels), self.size, antialias=True)
         if pixels.shape[1] != len(self.noise_):
             raise ValueError(f"pca was fitted on {len(self.noise_)} bands and is given {pixels.shape[1]}")
         flat = np.arcsinh(pixels / self.noise_[:, None, None]).reshape(len(pixels), -1)
         return flat, np.ones_like(flat)
-
-
-def resize(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Images (n, b, h, w) at (n, b, size, size) float32, bilinear with anti-aliasing; NaN counts as zero."""
-    import torch
-
-    pixels = np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32, copy=False)
-    if pixels.shape[-2:] == (size, size):
-        return pixels
-    tensor = torch.from_numpy(np.ascontiguousarray(pixels))
-    shape = (size, size)
-    made = torch.nn.functional.interpolate(tensor, shape, mode="bilinear", align_corners=False, antialias=True)
-    return made.numpy()
 
 
 def _noise(batches: list[Batch]) -> np.ndarray:
