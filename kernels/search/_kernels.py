@@ -276,7 +276,7 @@ def scan_codes(  # type: ignore[no-untyped-def]
             continue
         total = np.int32(0)
         for t in range(codes.shape[1]):
-            total += np.int32(codes[i, t]) * np.int32(q[t])
+            total = np.int32(total + np.int32(np.int32(codes[i, t]) * np.int32(q[t])))  # 32 bits, or it is 3x slower
         near = np.float32(total) * (scale[i] * q_unit) - w[i]
         off = lost[i] * q_norm + norm[i] * q_lost + rounding
         upper[i] = near + off
