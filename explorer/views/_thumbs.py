@@ -148,8 +148,9 @@ def _pooled(images: Sequence[Image | None], bands: int, white: float) -> np.ndar
     """(1, bands, 2) limits over all cutouts that have this number of bands, from some 200,000 pixels of each."""
     flat = [i.pixels.reshape(bands, -1) for i in images if i is not None and len(i.pixels) == bands]
     step = sum(f.shape[1] for f in flat) // 200_000 | 1
+    balanced = not any(i is not None and i.pixels.dtype == np.uint8 for i in images)
     pool = np.concatenate([f[:, ::step].astype(np.float32) for f in flat], axis=1)
-    return limits(pool[None, :, None, :], LOW, white)
+    return limits(pool[None, :, None, :], LOW, white, balanced=balanced)
 
 
 def render_tiles(session: Any, rows: np.ndarray) -> list[dict[str, Any]]:
