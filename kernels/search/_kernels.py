@@ -102,54 +102,24 @@ def _some_above_row(tile, i, low, delta, w):  # type: ignore[no-untyped-def]
     return some > 0
 
 
-@njit(fastmath=True)
-def _largest(tile, i, w):  # type: ignore[no-untyped-def]
-    """Largest ``product - w`` of row ``i`` of a block."""
-    most = np.float32(-3e38)
-    for j in range(tile.shape[1]):
-        most = max(most, _read(tile, i, j) - w[j])
-    return most
-
-
-@njit
-def _first_bound(tile, i, w, slack, least, block):  # type: ignore[no-untyped-def]
-    """A bound for an empty heap of k: of the largest products of the blocks, the (k + 1)-th is beaten k times.
-
-    ``least`` (k + 1,) and ``block`` (k + 1,) are scratch: a heap of minus those products.
-    """
-    width = tile.shape[1]
-    least[:] = np.inf
-    block[:] = np.iinfo(np.int32).max
-    for start in range(0, width, BLOCK):
-        part = slice(start, min(width, start + BLOCK))
-        _push(-_largest(tile[:, part], i, w[part]), np.int32(start), least, block)
-    return np.float32(-3e38) if least[0] == np.inf else -least[0] - slack
-
-
 @njit
 def scan_rows(  # type: ignore[no-untyped-def]
-    first, last, tile, code, slope, delta, a, sq_a, bound_a, base_a, slack_a, w_a, b, sq_b, w_b, ids, own,
-    heap_loss, heap_row,
-):  # fmt: skip
+    first, last, tile, code, slope, delta, a, sq_a, bound_a, base_a, b, sq_b, w_b, ids, heap_loss, heap_row
+):
     """Offer every column of ``tile`` (m, c) to the heaps of rows first..last; returns how many pairs were computed.
 
-    ``bound_a`` (m,) rises as heaps improve. ``slack_a`` (m,) is twice the error of a product. ``ids`` (c,) are
-    the rows written; ``own`` (m,) the id to leave out.
+    ``bound_a`` (m,) rises as heaps improve. ``ids`` (c,) are the rows written.
     """
     hits = 0
     width = tile.shape[1]
-    spare = heap_loss.shape[1] + 1
-    least, block = np.empty(spare, np.float32), np.empty(spare, np.int32)
     for i in range(first, last):
-        if heap_loss[i, 0] == np.inf:
-            bound_a[i] = max(bound_a[i], _first_bound(tile, i, w_b, slack_a[i], least, block))
         for start in range(0, width, BLOCK):
             part = slice(start, min(width, start + BLOCK))
             if not _some_above_row(tile[:, part], i, bound_a[i], delta, w_b[part]):
                 continue
             for j in range(part.start, part.stop):
                 need = bound_a[i] + w_b[j]
-                if _read(tile, i, j) >= need - delta * abs(need) and ids[j] != own[i]:
+                if _read(tile, i, j) >= need - delta * abs(need):
                     hits += 1
                     loss = _loss(code, a, i, b, j, sq_a[i], sq_b[j])
                     if _push(loss, ids[j], heap_loss[i], heap_row[i]):
@@ -159,17 +129,18 @@ def scan_rows(  # type: ignore[no-untyped-def]
 
 @njit
 def scan_pairs(  # type: ignore[no-untyped-def]
-    s, last, tile, r0, c0, code, slope, delta, a, sq, bound, base, w, heap_loss, heap_row,
+    s, last, tile, r0, c0, code, slope, delta, a, sq, bound, bound_c, base, w, heap_loss, heap_row,
     done, kept, kept_loss, kept_col, kept_row,
 ):  # fmt: skip
-    """One pass over the rows done[s]..last of an off-diagonal tile, for both sides; returns the pairs computed.
+    """One pass over the rows done[s]..last of a tile of the join; returns the pairs computed.
 
     Rows improve at once; what may improve a column goes to the buffer of strip ``s``. A strip whose buffer is
-    full stops with ``done[s] < last`` and is called again after :func:`give_columns`.
+    full stops with ``done[s] < last`` and is called again after :func:`give_columns`. ``bound_c`` (c,) are the
+    bounds of the columns; the tile on the diagonal is for its rows alone, and has bounds that nothing passes.
     """
     hits = 0
     width, room = tile.shape[1], kept_loss.shape[1]
-    bound_c, w_c = bound[c0 : c0 + width], w[c0 : c0 + width]
+    w_c = w[c0 : c0 + width]
     kept[s] = 0
     while done[s] < last and kept[s] + width <= room:
         i = done[s]
@@ -182,13 +153,13 @@ def scan_pairs(  # type: ignore[no-untyped-def]
                 continue
             for j in range(part.start, part.stop):
                 need = min(bound[r] + w_c[j], bound_c[j] + w_r)
-                if _read(tile, i, j) >= need - delta * abs(need):
+                c = c0 + j
+                if _read(tile, i, j) >= need - delta * abs(need) and c != r:
                     hits += 1
-                    c = c0 + j
                     loss = _loss(code, a, r, a, c, sq[r], sq[c])
                     if _push(loss, np.int32(c), heap_loss[r], heap_row[r]):
                         bound[r] = max(bound[r], _bound(code, slope, heap_loss[r, 0], base[r]))
-                    if loss <= heap_loss[c, 0]:
+                    if r0 != c0 and loss <= heap_loss[c, 0]:
                         kept_loss[s, kept[s]] = loss
                         kept_col[s, kept[s]] = c
                         kept_row[s, kept[s]] = r

@@ -45,7 +45,7 @@ class Products:
         if half:
             self._to_half(n, largest, min(step, n))
         else:
-            self._out: Any = np.empty((min(step, n), min(step, n)), np.float32)
+            self._out: Any = np.empty(min(step, n) ** 2, np.float32)
         self.slack = (2 * self.margin + self.delta * a.norm * largest).astype(np.float32)
 
     def _to_half(self, n: int, largest: float, step: int) -> None:
@@ -60,16 +60,16 @@ class Products:
             lost[start : start + CHUNK] = off.norm(dim=1).numpy() * (1 + 1e-4)
         self.margin += lost * largest + (self.a.norm + lost) * lost.max(initial=0)
         self.delta = 2.0**-8
-        self._out = torch.empty((step, step), dtype=torch.bfloat16)
+        self._out = torch.empty(step * step, dtype=torch.bfloat16)
 
     def tile(self, r: slice, c: slice) -> np.ndarray:
         """Products (rows, columns), float32 or bfloat16 seen as uint16, valid until the next call."""
         m, width = r.stop - r.start, c.stop - c.start
+        out = self._out[: m * width].reshape(m, width)  # contiguous, so that one compiled kernel reads them all
         if not self.half:
-            return np.matmul(self.a.a[r], self.a.a[c].T, out=self._out[:m, :width])
+            return np.matmul(self.a.a[r], self.a.a[c].T, out=out)
         import torch
 
-        out = self._out[:m, :width] if width == self._out.shape[1] else torch.empty((m, width), dtype=torch.bfloat16)
         torch.mm(self.short[r], self.short[c].T, out=out)
         return out.view(torch.uint16).numpy()
 

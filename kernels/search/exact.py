@@ -18,6 +18,7 @@ from kernels.search._rows import Rows, Space
 TILE = 4096
 NEVER = -3e38  # a bound that every product exceeds
 STRIPS = 16  # parts of a tile, each one call on the pool: fixed, so that nothing depends on the cores
+BLOCK = 64  # columns of which the largest product is taken for a first bound
 FEW = 4  # up to this many queries are answered by reading each row once, without a product
 Progress = Callable[[float], None] | None
 
@@ -40,6 +41,29 @@ def strips_for(n: int, dim: int) -> int:
 
 def heaps(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     return np.full(shape, np.inf, np.float32), np.full(shape, np.iinfo(np.int32).max, np.int32)
+
+
+def first_bound(tile: np.ndarray, w: np.ndarray, slack: np.ndarray, k: int) -> np.ndarray:
+    """(m,) float32 bounds for empty heaps of k from products ``tile`` (m, c), float32 or bfloat16 seen as uint16.
+
+    Of the largest ``product - w`` of each block of columns the (k + 1)-th is reached by k other rows at least.
+    ``slack`` (m,) is twice the error of a product.
+    """
+    m, blocks = len(tile), tile.shape[1] // BLOCK
+    bound = np.full(m, NEVER, np.float32)
+    if blocks <= k:
+        return bound
+    width = blocks * BLOCK
+
+    def strip(first: int, last: int) -> None:
+        part = tile[first:last, :width]
+        if part.dtype == np.uint16:
+            part = (part.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        most = (part - w[:width]).reshape(last - first, blocks, BLOCK).max(axis=2)
+        bound[first:last] = np.partition(most, blocks - k - 1, axis=1)[:, blocks - k - 1] - slack[first:last]
+
+    in_threads(partial(strip, *part) for part in parts(m))
+    return bound
 
 
 def settle(space: Space, q: Rows, a: Rows, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -106,16 +130,18 @@ def _tiles(space: Space, a: Rows, q: Rows, k: int, ids: np.ndarray, memory: int,
     off = margin(q, a, space.offset)
     base, slack = (space.offset + q.w - off).astype(np.float32), (2 * off).astype(np.float32)
     bound = np.full(len(q), NEVER, np.float32)
-    own = np.full(len(q), -1, np.int32)
     step = tile_rows(memory)
     for start in range(0, len(ids), step):
         part = ids[start : start + step]
         block = a.take(slice(start, start + step)) if whole else a.take(part)
         for first in range(0, len(q), step):
             r = slice(first, min(len(q), first + step))
+            tile = q.a[r] @ block.a.T
+            if start == 0:
+                bound[r] = first_bound(tile, block.w, slack[r], k)
             given = (
-                q.a[r] @ block.a.T, space.code, np.float32(space.slope), np.float32(0), q.a[r], q.sq[r], bound[r],
-                base[r], slack[r], q.w[r], block.a, block.sq, block.w, part, own[r], heap_loss[r], heap_row[r],
+                tile, space.code, np.float32(space.slope), np.float32(0), q.a[r], q.sq[r], bound[r], base[r],
+                block.a, block.sq, block.w, part, heap_loss[r], heap_row[r],
             )  # fmt: skip
             in_threads(partial(_kernels.scan_rows, *stretch, *given) for stretch in parts(r.stop - first))
         if progress is not None:

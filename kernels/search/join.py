@@ -13,7 +13,7 @@ import numpy as np
 from kernels._parallel import in_threads
 from kernels.search._products import Products, half_pays
 from kernels.search._rows import Rows, Space
-from kernels.search.exact import NEVER, STRIPS, Progress, heaps, parts, settle, tile_rows
+from kernels.search.exact import NEVER, STRIPS, Progress, first_bound, heaps, parts, settle, tile_rows
 
 
 def self_join(
@@ -35,7 +35,7 @@ def self_join(
     pairs = [(i, i) for i in starts] + [(i, j) for i in starts for j in range(0, i, step)]
     for made, (i, j) in enumerate(pairs, 1):
         rows, columns = slice(i, min(n, i + step)), slice(j, min(n, j + step))
-        join.one_side(rows) if i == j else join.both_sides(rows, columns)
+        join.diagonal(rows) if i == j else join.both_sides(rows, columns)
         if progress is not None:
             progress(made / len(pairs))
     return settle(space, a, a, join.heap_row, k)
@@ -52,7 +52,6 @@ class _Join:
         self.base = (space.offset + a.w - self.products.margin).astype(np.float32)
         self.delta = np.float32(self.products.delta)
         self.bound = np.full(n, NEVER, np.float32)
-        self.ids = np.arange(n, dtype=np.int32)
         room = 4 * step
         self.kept = (
             np.zeros(STRIPS, np.int64),
@@ -61,39 +60,37 @@ class _Join:
             np.empty((STRIPS, room), np.int32),
         )
 
-    def one_side(self, r: slice) -> None:
-        """A diagonal tile, offered to its rows."""
-        from kernels.search import _kernels
-
-        a, slope = self.a, np.float32(self.space.slope)
-        given = (
-            self.products.tile(r, r), self.space.code, slope, self.delta, a.a[r], a.sq[r], self.bound[r], self.base[r],
-            self.products.slack[r], a.w[r], a.a[r], a.sq[r], a.w[r], self.ids[r], self.ids[r],
-            self.heap_loss[r], self.heap_row[r],
-        )  # fmt: skip
-        in_threads(partial(_kernels.scan_rows, *part, *given) for part in parts(r.stop - r.start))
+    def diagonal(self, r: slice) -> None:
+        """A tile on the diagonal, offered to its rows."""
+        tile = self.products.tile(r, r)
+        self.bound[r] = first_bound(tile, self.a.w[r], self.products.slack[r], self.heap_loss.shape[1])
+        self._scan(tile, r, r, np.full(tile.shape[1], -NEVER, np.float32))
 
     def both_sides(self, r: slice, c: slice) -> None:
-        """An off-diagonal tile, offered to its rows at once and to its columns through buffers."""
+        """A tile off the diagonal, offered to its rows at once and to its columns through buffers."""
+        self._scan(self.products.tile(r, c), r, c, self.bound[c])
+
+    def _scan(self, tile: np.ndarray, r: slice, c: slice, bound_c: np.ndarray) -> None:
         from kernels.search import _kernels
 
         a, slope = self.a, np.float32(self.space.slope)
-        shared = (self.bound, self.base)
         stretches = parts(r.stop - r.start)
         done = np.array([first for first, _ in stretches], np.int64)
         last = np.array([last for _, last in stretches], np.int64)
         given = (
-            self.products.tile(r, c), r.start, c.start, self.space.code, slope, self.delta, a.a, a.sq, *shared, a.w,
-            self.heap_loss, self.heap_row, done, *self.kept,
+            tile, r.start, c.start, self.space.code, slope, self.delta, a.a, a.sq, self.bound, bound_c, self.base,
+            a.w, self.heap_loss, self.heap_row, done, *self.kept,
         )  # fmt: skip
         width = c.stop - c.start
         self.kept[0][:] = 0
         while (done < last).any():
             in_threads(partial(_kernels.scan_pairs, s, stop, *given) for s, stop in enumerate(last))
+            if not self.kept[0].any():
+                continue
             in_threads(
                 partial(
-                    _kernels.give_columns, c.start + first, c.start + stop, self.space.code, slope, *shared,
-                    self.heap_loss, self.heap_row, *self.kept,
+                    _kernels.give_columns, c.start + first, c.start + stop, self.space.code, slope, self.bound,
+                    self.base, self.heap_loss, self.heap_row, *self.kept,
                 )
                 for first, stop in parts(width)
             )  # fmt: skip
