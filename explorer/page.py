@@ -42,6 +42,7 @@ _TABS_CSS = """
   border-radius: 0 !important; }
 .bk-tab:hover { color: var(--ax-text) !important; }
 .bk-tab.bk-active { color: var(--ax-text) !important; box-shadow: inset 0 -2px var(--ax-select); }
+.bk-tab:focus { outline: none; }
 .bk-tab:focus-visible { outline: 2px solid var(--ax-focus); outline-offset: -2px; }
 """
 _TOAST_CSS = """

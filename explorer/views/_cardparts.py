@@ -52,11 +52,12 @@ def images(image: Image, meta: dict[str, Any], kind: str) -> str:
     size = (width * zoom, height * zoom) if max(height, width) <= 2 * PICTURE else None
     scale = meta.get("pixel_scale")
     figures = "".join(_picture(name, rgb, size, scale, meta.get("north")) for name, rgb in shown)
+    row = " row" if 3 <= len(shown) <= 6 else ""
     pixels = f"{width} × {height} pixels" + (f" of {scale:g}″" if scale else "")
     lost = float(np.mean(~np.isfinite(image.pixels))) if image.pixels.dtype != np.uint8 else 0.0
     gaps = f", {lost:.1%} without data" if lost else ""
     under = f'<p class="ax-faint under">{pixels}, {escape(kind)} stretch{gaps}</p>'
-    return f'<div class="look"><div class="pics">{figures}</div>{under}</div>'
+    return f'<div class="look"><div class="pics{row}">{figures}</div>{under}</div>'
 
 
 def _picture(name: str, rgb: np.ndarray, size: tuple[int, int] | None, scale: float | None, north: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from explorer.views import _shade
-from explorer.views._colour import Categories, Colouring, Values
+from explorer.views._colour import Categories, Colouring, Counts, Values
 from explorer.views._theme import CATEGORIES, OTHER
 
 Window = tuple[float, float, float, float]
@@ -30,7 +30,7 @@ class Frame:
     spread: int
 
 
-def full_window(xy: np.ndarray, shape: tuple[int, int], margin: float = 0.04) -> Window:
+def full_window(xy: np.ndarray, shape: tuple[int, int], margin: float = 0.06) -> Window:
     """The window of a canvas ``(height, width)`` that holds every finite position, with square units."""
     finite = xy[np.isfinite(xy).all(axis=1)]
     if not len(finite):
@@ -55,30 +55,57 @@ def render(
     ``shape`` is ``(height, width)`` in pixels, ``mask`` (n,) bool the selection or None, ``look`` the theme and the
     name of the map of continuous values.
     """
-    mode, continuous = look
     counts = points.draw(window, shape)
     visible = int(counts.sum())
     spread = _shade.spread_of(visible, shape[0] * shape[1])
-    if isinstance(colour, Values):
-        means = points.draw(window, shape, values=colour.values, how="mean")
-        base = _shade.shade_values(means, colour.limits, _shade.gradient(continuous, mode), spread)
-    elif isinstance(colour, Categories):
-        colours = [*CATEGORIES[mode][: colour.others], OTHER[mode]]
-        rgba = points.draw(window, shape, values=colour.slots, how="category", palette=colours)
-        base = _shade.shade_categories(rgba, spread)
+    if isinstance(colour, Counts):
+        base = _shade.shade_counts(counts, _shade.gradient("density", look[0]), spread)
     else:
-        base = _shade.shade_counts(counts, _shade.gradient("density", mode), spread)
-    chosen = None if mask is None else render_selection(points, window, shape, mask, mode, spread)
+        base = _coloured(points, window, shape, colour, None, look, spread)
+    chosen = None if mask is None else render_selection(points, window, shape, mask, look, spread, colour)
     return Frame(window, base, chosen, visible, spread)
 
 
-def render_selection(
-    points: Any, window: Window, shape: tuple[int, int], mask: np.ndarray, mode: str, spread: int
+def _coloured(
+    points: Any,
+    window: Window,
+    shape: tuple[int, int],
+    colour: Values | Categories,
+    mask: np.ndarray | None,
+    look: tuple[str, str],
+    spread: int,
 ) -> np.ndarray:
-    """The selected rows of a window, in the accent colour."""
+    """Rows in the colour of a value or a category."""
+    mode, continuous = look
+    if isinstance(colour, Values):
+        means = points.draw(window, shape, values=colour.values, how="mean", mask=mask)
+        return _shade.shade_values(means, colour.limits, _shade.gradient(continuous, mode), spread)
+    colours = [*CATEGORIES[mode][: colour.others], OTHER[mode]]
+    rgba = points.draw(window, shape, values=colour.slots, how="category", palette=colours, mask=mask)
+    return _shade.shade_categories(rgba, spread)
+
+
+def render_selection(
+    points: Any,
+    window: Window,
+    shape: tuple[int, int],
+    mask: np.ndarray,
+    look: tuple[str, str],
+    spread: int,
+    colour: Colouring = Counts(),  # noqa: B008 (frozen)
+) -> np.ndarray:
+    """The selected rows of a window: in the accent colour, or in the map's own colours, rimmed by it.
+
+    A rim needs room: where points are drawn as single pixels the selection stands out by what is dimmed around it.
+    """
     counts = points.draw(window, shape, mask=mask)
     few = _shade.spread_of(int(counts.sum()), shape[0] * shape[1])
-    return _shade.shade_selection(counts, mode, min(max(spread, few - 1), spread + 1))
+    spread = min(max(spread, few - 1), spread + 1)
+    if isinstance(colour, Counts):
+        return _shade.shade_selection(counts, look[0], spread)
+    inner = _coloured(points, window, shape, colour, mask, look, spread)
+    rim = _shade.shade_selection(counts, look[0], spread + 2) if spread else inner
+    return np.where(inner >> 24 > 0, inner, rim)
 
 
 def representatives(points: Any, xy: np.ndarray, window: Window, shape: tuple[int, int], most: int = 400) -> np.ndarray:

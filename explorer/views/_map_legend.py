@@ -20,25 +20,25 @@ CSS = """
 .lg .what { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .lg .n { color: var(--ax-muted); font-size: 11.5px; white-space: nowrap; }
 .lg .n b { color: var(--ax-select); font-weight: 600; }
-.lg .bar { display: flex; flex-direction: column; width: min(340px, 50%); }
+.lg .bar { display: flex; flex-direction: column; width: min(420px, 56%); }
 .lg .hist { display: flex; align-items: flex-end; height: 20px; gap: 1px; }
 .lg .hist i { flex: 1; position: relative; height: 100%; }
 .lg .hist i s { position: absolute; left: 0; right: 0; bottom: 0; background: var(--ax-strong-line); }
 .lg .hist i s.on { background: var(--ax-select); }
-.lg .ramp { height: 6px; border-radius: 3px; }
+.lg .ramp { height: 8px; border-radius: 3px; }
 .lg .ends { color: var(--ax-muted); font-size: 11.5px; white-space: nowrap; }
 """
 
 BINS = 40
 
 
-def number(value: float) -> str:
-    """A number for a legend: four significant digits, thin spaces between thousands."""
+def number(value: float, digits: int = 4) -> str:
+    """A number for a legend: so many significant digits, thin spaces between thousands."""
     if not np.isfinite(value):
         return "–"
     if abs(value) >= 1000 and abs(value) < 1e7:
         return f"{value:,.0f}".replace(",", "\u2009")
-    return f"{value:.4g}"
+    return f"{value:.{digits}g}"
 
 
 def count(value: int) -> str:
@@ -105,8 +105,8 @@ def _values(colour: Values, mask: np.ndarray | None, mode: str, continuous: str)
     missing = int((~known).sum())
     left = f'<span class="ends">{count(missing)} without</span>' if missing else ""
     return (
-        f'<span class="ends">{number(low)}</span><span class="bar"><span class="hist">{hist}</span>'
-        f"{_ramp(_shade.gradient(continuous, mode))}</span><span class='ends'>{number(high)}</span>{left}"
+        f'<span class="ends">{number(low, 3)}</span><span class="bar"><span class="hist">{hist}</span>'
+        f"{_ramp(_shade.gradient(continuous, mode))}</span><span class='ends'>{number(high, 3)}</span>{left}"
     )
 
 

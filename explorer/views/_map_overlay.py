@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from explorer.views._map_frame import data_url
-from explorer.views._theme import escape
+from explorer.views._theme import empty, escape
 
 OVER_CSS = """
-:host { position: absolute; inset: 0; pointer-events: none; overflow: hidden; z-index: 5; }
+:host { position: absolute; inset: 0; width: 100% !important; height: 100% !important; pointer-events: none;
+  overflow: hidden; z-index: 3; }
+:host > div { height: 100%; }
 .tip { position: absolute; display: flex; gap: 9px; align-items: center; padding: 6px 10px 6px 6px;
   width: max-content; max-width: 250px; background: var(--ax-panel); border: 1px solid var(--ax-strong-line);
   border-radius: 8px; box-shadow: var(--ax-shadow); }
 .tip img { width: 72px; height: 72px; border-radius: 5px; flex: none; background: var(--ax-sunken); }
 .tip .id { font-weight: 600; overflow-wrap: anywhere; }
 .tip > div { min-width: 0; padding-left: 4px; }
-.wait { position: absolute; inset: 0; }
+.wait { position: absolute; inset: 0; opacity: .55; }
+.lost { position: absolute; left: 0; right: 0; bottom: 18px; text-align: center; color: var(--ax-muted); }
+.lost span { background: var(--ax-panel); border: 1px solid var(--ax-line); border-radius: 12px; padding: 4px 12px; }
 """
 CORNER_CSS = """
 :host { position: absolute; top: 8px; left: 10px; z-index: 4; width: auto !important; }
@@ -29,10 +33,27 @@ CORNER_CSS = """
 
 def corner(space: str, layout: str, thumbnails: str, survey: Any) -> str:
     """HTML of the map's corner: which layout it is, and whether thumbnails lie on it."""
-    told = f"<span>{escape(space)} · {escape(layout)}</span>" if layout else ""
+    if not layout:
+        return ""
+    told = f"<span>{escape(space)} · {escape(layout)}</span>"
     title = "Thumbnails on the map: auto shows them when few rows are in view"
     button = f'<button data-do="thumbnails" title="{title}">thumbnails {thumbnails}</button>'
     return f'<div class="corner">{told}{button if "image" in survey.modalities else ""}</div>'
+
+
+def nothing_yet(survey: Any) -> str:
+    """HTML for a survey that has no map: why, and what to do."""
+    if not len(survey):
+        return empty("This survey is empty", "Fill it with explorer ingest: files, or a folder of them")
+    if not survey.spaces and not {"image", "spectrum"} & set(survey.modalities):
+        hint = "Ingest images, spectra or embeddings of these objects, then run explorer prepare"
+        return empty("A catalogue alone has no map", hint)
+    return empty("No map yet", "Run explorer prepare on this survey: the map appears here when it is ready")
+
+
+def lost() -> str:
+    """HTML for a window in which nothing lies."""
+    return '<div class="lost" role="status"><span>No rows here: ↺ goes back to the whole map</span></div>'
 
 
 def hover_card(name: str, told: str, picture: bytes | None, at: tuple[float, float], shape: tuple[int, int]) -> str:

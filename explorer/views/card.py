@@ -32,7 +32,11 @@ CSS = """
 .card p.ax-muted { margin: 2px 0 0; }
 .card .under { margin: 4px 0 0; font-size: 11px; }
 .both { display: flex; flex-wrap: wrap; gap: 6px; margin-top: 10px; align-items: start; }
-.look, .pics { display: contents; } .look .under { order: 9; flex-basis: 100%; }
+.look { display: contents; } .look .under { order: 9; flex-basis: 100%; }
+.pics { display: flex; flex-wrap: wrap; gap: 6px; flex: 0 1 auto; min-width: 0; }
+.pics.row { flex: 1 1 100%; flex-wrap: nowrap; } .pics.row figure { flex: 0 1 auto; min-width: 0; }
+.pics.row img { max-width: 100%; height: auto; }
+@container (max-width: 460px) { .pics.row { flex-wrap: wrap; } }
 .pics figure { margin: 0; position: relative; border-radius: 4px; overflow: hidden; background: var(--ax-sunken); }
 .pics img { display: block; } .pics img.crisp { image-rendering: pixelated; }
 .pics figcaption { position: absolute; left: 0; top: 0; padding: 2px 6px; font-size: 11px; color: #fff;

@@ -20,8 +20,8 @@ from explorer.views._colour import Categories, Counts, Values, colouring
 from explorer.views._map_figure import MapFigure
 from explorer.views._map_legend import CSS as LEGEND_CSS
 from explorer.views._map_legend import legend, number
-from explorer.views._map_overlay import CORNER_CSS, OVER_CSS, corner, hover_card
-from explorer.views._theme import BODY_CSS, empty, failure, screen_of, skeleton, token
+from explorer.views._map_overlay import CORNER_CSS, OVER_CSS, corner, hover_card, lost, nothing_yet
+from explorer.views._theme import BODY_CSS, failure, screen_of, skeleton, token
 from explorer.views._work import Work
 
 MODES = {"replace": "replace", "append": "add", "intersect": "intersect", "subtract": "subtract"}
@@ -97,7 +97,8 @@ class MapView:
         self._draw_corner()
         if space not in survey.spaces or layout not in survey.layouts(space):
             self.points = None
-            self.over.object = empty("No map yet", "Run explorer prepare on this survey: it lays out its spaces")
+            self.over.object = nothing_yet(survey)
+            self.legend.markup = ""
             return
 
         def job() -> tuple[Any, np.ndarray, Any]:
@@ -108,7 +109,8 @@ class MapView:
             self.points, self.xy, self.colour = made
             if moved:
                 self._go_home()
-            self.over.object = ""
+            if moved:
+                self.over.object = ""
             self._draw()
             self._on_focus()
 
@@ -119,10 +121,11 @@ class MapView:
         self._draw_legend(mask)
         if self.points is None:
             return
-        points, window, shape, mode, spread = self.points, self.window, self.shape, self.screen.theme, self.spread
+        points, window, shape, spread, colour = self.points, self.window, self.shape, self.spread, self.colour
+        look = (self.screen.theme, self.screen.continuous)
 
         def job() -> np.ndarray | None:
-            return None if mask is None else frames.render_selection(points, window, shape, mask, mode, spread)
+            return None if mask is None else frames.render_selection(points, window, shape, mask, look, spread, colour)
 
         def done(picture: np.ndarray | None) -> None:
             if (window, shape) != (self.window, self.shape):
@@ -149,6 +152,7 @@ class MapView:
     def _on_focus(self) -> None:
         row = self.session.focus
         at = self.xy[row] if self.points is not None and 0 <= row < len(self.xy) else None
+        self._bring(at)
 
         def act() -> None:
             self.canvas.mark(self.canvas.focused, at)
@@ -170,6 +174,17 @@ class MapView:
         self.window = self.home = frames.full_window(self.xy, self.shape)
         self.work.deliver(lambda window=self.home: self.canvas.move_to(window, home=True))  # type: ignore[misc]
 
+    def _bring(self, at: np.ndarray | None) -> None:
+        """Move a window that is zoomed in so that it holds a position, at the same scale."""
+        x0, x1, y0, y1 = self.window
+        if at is None or not np.isfinite(at).all() or (x0 <= at[0] <= x1 and y0 <= at[1] <= y1):
+            return
+        wide, tall = (x1 - x0) / 2, (y1 - y0) / 2
+        x, y = float(at[0]), float(at[1])
+        self.window = (x - wide, x + wide, y - tall, y + tall)
+        self.work.deliver(lambda window=self.window: self.canvas.move_to(window))  # type: ignore[misc]
+        self._draw()
+
     def _draw(self) -> None:
         """Draw the window anew, with selection, legend and thumbnails."""
         if self.points is None:
@@ -185,6 +200,7 @@ class MapView:
             self.canvas.show("chosen", frame.chosen, window)
             self.canvas.push()
             self.screen.shown = frame.visible
+            self.over.object = "" if frame.visible else lost()
             if self.session.selection is drawn:
                 self._draw_thumbnails()
             else:
@@ -279,7 +295,7 @@ class MapView:
     def _do_leave(self, m: dict[str, Any]) -> None:
         if self.points is not None:
             self.canvas.mark(self.canvas.pointed, None)
-            self.over.object = ""
+            self.over.object = "" if self.screen.shown else lost()
             self.canvas.push()
 
     def _row_at(self, x: float, y: float) -> int:

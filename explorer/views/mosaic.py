@@ -231,7 +231,10 @@ class MosaicView:
         self.error.visible = False
         self.sheet.visible, self.note.visible = total > 0, total == 0
         if not total:
-            self.note.object = empty("Nothing is selected by this", "Draw another lasso, change the query, or undo.")
+            told = ("Nothing is selected by this", "Draw another lasso, change the query, or undo.")
+            self.note.object = empty(
+                *(told if len(self.session.survey) else ("No cutouts yet", "The survey is empty."))
+            )
             return
         self._serial += 1
         page["told"], page["serial"] = self._caption(), self._serial

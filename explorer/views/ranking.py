@@ -34,7 +34,7 @@ CSS = """
 .rk tr:focus-visible { outline: 2px solid var(--ax-focus); outline-offset: -2px; }
 .rk tr.focus td { background: var(--ax-focus-soft); }
 .rk tr.focus td:first-child { box-shadow: inset 3px 0 var(--ax-focus), inset 0 -1px var(--ax-line); }
-.rk .id { max-width: 0; width: 50%; overflow: hidden; text-overflow: ellipsis; }
+.rk .id { max-width: 0; width: 45%; overflow: hidden; text-overflow: ellipsis; }
 .rk .rank { color: var(--ax-muted); } .rk .on .rank { color: var(--ax-select); font-weight: 600; }
 .rk .pic { width: 32px; padding: 1px 4px; }
 .rk .pic img, .rk .pic span { display: block; width: 30px; height: 30px; border-radius: 4px;
@@ -63,16 +63,20 @@ class Line:
     picture: bytes | None
     selected: bool
     focused: bool
+    given: float | None = None
 
 
-def table(lines: list[Line], page: int, pages: int, total: int, inside: bool, scorer: str) -> str:
+def table(
+    lines: list[Line], page: int, pages: int, total: int, inside: bool, scorer: str, pictures: bool = True
+) -> str:
     """HTML of a page of the ranking. Every text is escaped; a line names its row by position, never by id."""
     head = (
-        '<th class="n">rank</th><th></th><th>id</th>'
+        f'<th class="n">rank</th>{"<th></th>" if pictures else ""}<th>id</th>'
         f'<th class="n" title="{escape(scorer)}: higher is more anomalous">score</th>'
         '<th class="n" title="percentile: high is anomalous">pct</th><th class="wide">mark</th>'
     )
-    body = "".join(_line(line) for line in lines)
+    digits = decimals([line.score for line in lines])
+    body = "".join(_line(line, digits, pictures) for line in lines)
     where = "in the selection" if inside else "in all"
     told = f"{count(total)} {where} · page {count(page + 1)} of {count(pages)}"
     first, last = ("disabled" if page == 0 else ""), ("disabled" if page + 1 >= pages else "")
@@ -88,17 +92,33 @@ def table(lines: list[Line], page: int, pages: int, total: int, inside: bool, sc
     )
 
 
-def _line(line: Line) -> str:
+def decimals(scores: list[float]) -> int | None:
+    """Decimals with which the largest of a column of scores has four digits, None where one form does not fit all.
+
+    >>> decimals([0.625, 0.6184]), decimals([12.3, 9.0]), decimals([1e-7, 2.0]), decimals([1e7])
+    (4, 2, None, None)
+    """
+    sizes = [abs(s) for s in scores if math.isfinite(s) and s != 0]
+    if not sizes or max(sizes) >= 1000 or min(sizes) < 1e-3:
+        return None
+    return 4 - max(0, math.floor(math.log10(max(sizes))) + 1)
+
+
+def _line(line: Line, digits: int | None, pictures: bool) -> str:
     classes = " ".join(["on"] * line.selected + ["focus"] * line.focused)
     into_view = "data-into-view" if line.focused else ""
     picture = f'<img alt="" src="{data_url(line.picture)}">' if line.picture is not None else "<span></span>"
+    cell = f'<td class="pic">{picture}</td>' if pictures else ""
     known = math.isfinite(line.percentile)
-    chip = f'<span class="ax-chip">{escape(line.mark)}</span>' if line.mark else ""
+    said = [line.mark] * bool(line.mark) + ([f"{line.given:g}\u2009/\u20095"] if line.given is not None else [])
+    chip = "".join(f'<span class="ax-chip">{escape(words)}</span> ' for words in said)
     name = escape(line.id)
-    score = number(line.score) if not math.isinf(line.score) else "∞"
+    score = "∞" if math.isinf(line.score) else number(line.score)
+    if digits is not None and math.isfinite(line.score):
+        score = f"{line.score:.{digits}f}"
     return (
         f'<tr class="{classes}" data-do="focus" data-row="{line.row}" tabindex="0" {into_view}>'
-        f'<td class="n rank">{count(line.rank) if line.rank else "–"}</td><td class="pic">{picture}</td>'
+        f'<td class="n rank">{count(line.rank) if line.rank else "–"}</td>{cell}'
         f'<td class="id" title="{name}">{name}</td><td class="n">{score}</td>'
         f'<td class="n">{f"{line.percentile:.2f}" if known else "–"}</td><td class="wide">{chip}</td></tr>'
     )
@@ -121,6 +141,13 @@ def place_of(session: Any, row: int) -> int:
         return int(np.count_nonzero(among)) + int(np.count_nonzero(among[:before] == 0))
     ahead = int(np.count_nonzero((among > 0) & (among < mine)))
     return ahead + int(np.count_nonzero(among[:before] == mine))
+
+
+def scores_given(session: Any) -> dict[str, float]:
+    """Id → the score from 0 to 5 that this session's user gave."""
+    marks = session.marks
+    mine = marks[(marks["user"] == session.user) & marks["score"].notna()] if len(marks) else marks
+    return dict(zip(mine["id"], mine["score"].astype(float), strict=True)) if len(mine) else {}
 
 
 class RankingView:
@@ -189,6 +216,8 @@ class RankingView:
     def _markup(self) -> str:
         session = self.session
         total = session.count_ranked()
+        if not len(session.survey):
+            return empty("This survey is empty", "Fill it with explorer ingest, and its rows stand here")
         if not total:
             return empty("Nothing is selected", "No row matches. Esc clears, Ctrl+Z brings the last selection back")
         pages = math.ceil(total / PAGE)
@@ -196,7 +225,9 @@ class RankingView:
         sort = "order" if session.selection.ordered else "rank"
         frame = session.ranking(offset=self.page * PAGE, limit=PAGE, sort=sort)
         rows = self._shown = frame.index.to_numpy()
-        pictures = session.survey.thumbnails(rows)
+        shown = "image" in session.survey.modalities
+        pictures = session.survey.thumbnails(rows) if shown else [None] * len(rows)
+        given = scores_given(session)
         lines = [
             Line(
                 row=int(row),
@@ -208,6 +239,7 @@ class RankingView:
                 picture=picture,
                 selected=int(row) in session.selection,
                 focused=int(row) == session.focus,
+                given=given.get(name),
             )
             for row, rank, name, score, percentile, mark, picture in zip(
                 rows,
@@ -220,7 +252,7 @@ class RankingView:
                 strict=True,
             )
         ]
-        return table(lines, self.page, pages, total, session.selection.active, session.scorer)
+        return table(lines, self.page, pages, total, session.selection.active, session.scorer, shown)
 
     # -- from the page --------------------
 

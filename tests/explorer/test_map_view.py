@@ -13,8 +13,8 @@ from explorer.session.session import Session
 from explorer.views import _map_frame as frames
 from explorer.views._colour import Categories, Counts, Values, categories, choices, colouring
 from explorer.views._map_legend import legend
-from explorer.views._map_overlay import hover_card
-from explorer.views._theme import screen_of
+from explorer.views._map_overlay import hover_card, nothing_yet
+from explorer.views._theme import screen_of, token
 from explorer.views.map import MapView
 
 CONCAVE = np.array([(-0.9, -0.9), (0.9, -0.9), (0.0, 0.0), (0.9, 0.9), (-0.9, 0.9)])
@@ -130,7 +130,8 @@ def test_a_selection_made_while_a_window_is_drawn_loses_neither(view: MapView, s
         for layer in (view.canvas.base, view.canvas.chosen):
             assert layer.data["x"] == [-x]
         points, mask = view.points, session.selection.mask
-        expected = frames.render_selection(points, view.window, view.shape, mask, "dark", view.spread)
+        look = ("dark", view.screen.continuous)
+        expected = frames.render_selection(points, view.window, view.shape, mask, look, view.spread, view.colour)
         assert (view.canvas.chosen.data["image"][0] == expected).all()
 
 
@@ -228,3 +229,55 @@ def test_square_units_whatever_the_canvas() -> None:
     assert x0 < 0
     assert x1 > 10
     assert frames.full_window(np.full((2, 2), np.nan), (10, 10)) == (0.0, 1.0, 0.0, 1.0)
+
+
+def test_a_selection_keeps_the_colours_of_the_map(view: MapView, session: Session) -> None:
+    session.color_by = "z"
+    mask = np.zeros(len(session.survey), bool)
+    mask[:50] = True
+    look, accent = ("dark", "viridis"), int(token("dark", "select")[1:3], 16)
+    made = frames.render_selection(view.points, view.window, view.shape, mask, look, 2, view.colour)
+    colours, counted = np.unique(made[made > 0], return_counts=True)
+    rim = (colours & 255) == accent
+    assert rim.any(), "rimmed in the colour of what is selected"
+    assert len(colours[~rim]) > 10, "and inside it, the values"
+    assert counted[rim].sum() > 0.3 * counted.sum()
+    plain = frames.render_selection(view.points, view.window, view.shape, mask, look, 2)
+    assert set(np.unique(plain[plain > 0] & 255)) == {accent}
+
+
+def test_the_focus_is_brought_into_a_window_that_is_zoomed_in(view: MapView, session: Session) -> None:
+    x, y = view.xy[0]
+    view._on_message({"kind": "window", "x0": x - 0.01, "x1": x + 0.01, "y0": y - 0.01, "y1": y + 0.01,
+                      "width": 640, "height": 640})  # fmt: skip
+    session.focus_on(0)
+    assert view.window[0] == pytest.approx(x - 0.01), "one in view moves nothing"
+    far = int(np.nanargmax(np.abs(view.xy - view.xy[0]).max(axis=1)))
+    session.focus_on(far)
+    x0, x1, y0, y1 = view.window
+    assert x1 - x0 == pytest.approx(0.02, rel=1e-3)
+    assert ((x0 + x1) / 2, (y0 + y1) / 2) == pytest.approx(tuple(view.xy[far]), rel=1e-5)
+
+
+def test_an_empty_window_says_how_to_come_back(view: MapView) -> None:
+    view._on_message({"kind": "window", "x0": 900, "x1": 901, "y0": 900, "y1": 901, "width": 640, "height": 640})
+    assert "No rows here" in view.over.object
+    view._on_message({"kind": "leave"})
+    assert "No rows here" in view.over.object
+    view._on_message({"kind": "window", "x0": -50, "x1": 50, "y0": -50, "y1": 50, "width": 640, "height": 640})
+    assert view.over.object == ""
+
+
+def test_a_survey_without_a_map_is_told_what_would_make_one() -> None:
+    def told(rows: int, **survey: Any) -> str:
+        class Stub:
+            spaces, modalities = survey.get("spaces", []), survey.get("modalities", {})
+
+            def __len__(self) -> int:
+                return rows
+
+        return nothing_yet(Stub())
+
+    assert "This survey is empty" in told(0)
+    assert "A catalogue alone" in told(5)
+    assert "explorer prepare" in told(5, modalities={"image": {}})

@@ -111,3 +111,26 @@ def test_a_survey_without_scores_is_shown_in_its_order(session: Session, tiny_su
     view = RankingView(session)
     view.panel()
     assert shown(view) == list(range(PAGE))
+
+
+def test_a_score_given_by_a_key_is_seen(view: RankingView, session: Session) -> None:
+    row = shown(view)[1]
+    session.mark([row], score=4)
+    assert "4\u2009/\u20095" in view.board.markup
+    session.mark([row], "lens")
+    assert "lens</span> <span" in view.board.markup
+
+
+def test_scores_of_a_page_stand_on_one_decimal_point() -> None:
+    lines = [Line(i, i + 1, f"a{i}", score, 50.0, "", None, False, False) for i, score in enumerate((0.6254, 0.625))]
+    made = table(lines, 0, 1, 2, False, "knn")
+    assert "0.6254" in made
+    assert "0.6250" in made
+
+
+def test_without_images_there_is_no_column_of_pictures() -> None:
+    lines = [Line(0, 1, "a", 0.5, 50.0, "", None, False, False)]
+    assert 'class="pic"' in table(lines, 0, 1, 1, False, "knn")
+    made = table(lines, 0, 1, 1, False, "knn", pictures=False)
+    assert 'class="pic"' not in made
+    assert made.count("<th") - made.count("<thead") == made.count("<td")
