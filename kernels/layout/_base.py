@@ -30,6 +30,7 @@ class Layout:
         self.good_ = np.flatnonzero(finite_rows(matrix))
         if len(self.good_) < self.n_:
             matrix = matrix[self.good_]
+        self._begin(*matrix.shape)
         method = "exact" if len(matrix) <= EXACT_UP_TO else "ivf"
         self.index_ = Neighbours(self.metric, method, recall=0.95).fit(matrix)
         self._quality: dict[str, Any] | None = None
@@ -78,6 +79,9 @@ class Layout:
 
     def _check(self) -> None:
         """Refuse parameters that cannot be."""
+
+    def _begin(self, n: int, dim: int) -> None:
+        """Called with the shape of the finite rows before their neighbours are prepared."""
 
     def _fit_finite(self, matrix: np.ndarray) -> np.ndarray:
         raise NotImplementedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache, partial
 
 import numpy as np
-from scipy import optimize, sparse
+from scipy import sparse
 
 from kernels._parallel import in_threads
 from kernels.layout.pca import principal_axes
@@ -61,10 +61,38 @@ def rates(graph: sparse.csr_matrix, n_epochs: int) -> sparse.csr_matrix:
 
 @lru_cache(maxsize=16)
 def curve(min_dist: float, spread: float = 1.0) -> tuple[float, float]:
-    """a and b of 1 / (1 + a d^2b) closest to 1 up to ``min_dist`` and exp(-(d - min_dist) / spread) beyond."""
+    """a and b of 1 / (1 + a d^2b) closest to 1 up to ``min_dist`` and exp(-(d - min_dist) / spread) beyond.
+
+    Least squares on 300 distances as umap-learn has it, by Levenberg and Marquardt's steps in log a and log b
+    (importing a solver would take longer than all of them).
+    """
     d = np.linspace(0, spread * 3, 300)
     wanted = np.where(d < min_dist, 1.0, np.exp(-(d - min_dist) / spread))
-    (a, b), _ = optimize.curve_fit(lambda x, a, b: 1.0 / (1.0 + a * x ** (2 * b)), d, wanted)
+    log_d = np.log(np.where(d > 0, d, 1.0))
+
+    def off(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals (300,) and their derivatives (300, 2)."""
+        a, b = np.exp(at)
+        power = np.where(d > 0, a * np.exp(2 * b * log_d), 0.0)
+        value = 1.0 / (1.0 + power)
+        slope = -(value**2) * power
+        return value - wanted, np.stack([slope, slope * 2 * b * log_d], axis=1)
+
+    at, damping = np.zeros(2), 1e-3
+    left, slopes = off(at)
+    for _ in range(200):
+        normal = slopes.T @ slopes
+        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-12), -slopes.T @ left)
+        new_left, new_slopes = off(at + step)
+        if new_left @ new_left <= left @ left:
+            at, left, slopes, damping = at + step, new_left, new_slopes, damping * 0.1
+            if np.abs(step).max() < 1e-10:
+                break
+        else:
+            damping *= 10
+            if damping > 1e12:
+                break
+    a, b = np.exp(at)
     return float(a), float(b)
 
 

@@ -6,6 +6,7 @@ McInnes, Healy & Melville (2018), https://arxiv.org/abs/1802.03426, laid out by 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -15,10 +16,13 @@ from scipy import sparse
 
 from kernels._parallel import in_threads, numba_lock
 from kernels.layout import _umap_graph
-from kernels.layout._base import Layout
+from kernels.layout._base import EXACT_UP_TO, Layout
+from kernels.search import Neighbours, join
+from kernels.search._products import half_pays
 
 BACKENDS = ("gather", "umap-learn")
 STRETCHES = 8  # parts of the vertices, each one call on the pool
+WORTH_A_THREAD = 2000  # rows from which there is work to do while kernels are compiled
 REPULSION = 1.0
 
 
@@ -83,6 +87,15 @@ class UMAP(Layout):
             raise ValueError(f"backend={self.backend!r} is unknown: choose one of {', '.join(BACKENDS)}")
         if isinstance(self.init, str) and self.init not in ("pca", "spectral"):
             raise ValueError(f"init={self.init!r} is unknown: choose 'pca', 'spectral' or give an array (n, 2)")
+
+    def _begin(self, n: int, dim: int) -> None:
+        """Compile while the rows are prepared and multiplied: a tiny layout in a thread of its own.
+
+        Nothing waits for it but a kernel that is needed sooner; compiled code on the disk makes it a matter of
+        milliseconds. An error in it comes up again where the kernel is called.
+        """
+        if self.backend == "gather" and n >= WORTH_A_THREAD:
+            threading.Thread(target=_compile, args=(self.metric, n, dim), name="compile").start()
 
     def _fit_finite(self, matrix: np.ndarray) -> np.ndarray:
         self.seed_ = 0 if self.random_state is None else int(self.random_state)
@@ -157,3 +170,14 @@ class UMAP(Layout):
             if self.progress is not None and self.progress(epoch / epochs) is False:
                 break
         return old, epoch
+
+
+def _compile(metric: str, n: int, dim: int) -> None:
+    """Run each kernel of a layout of (n, dim) rows once on next to nothing."""
+    tiny = Neighbours(metric, "exact").fit(np.random.default_rng(0).normal(size=(200, 4)))
+    half = n <= EXACT_UP_TO and half_pays(n, dim)
+    found = join.self_join(tiny.space_, tiny.rows_, 3, memory=1, half=half)
+    small = UMAP(4, n_epochs=1, metric=metric)
+    small.seed_ = 0
+    start = np.zeros((200, 2), np.float32)
+    small._run(start, None, _umap_graph.union(*found, 4), 0, 1, 1, pull=2, rate=1.0)

@@ -170,3 +170,35 @@ def test_rows_that_are_not_finite_are_not_laid_out(clusters):
 def test_equal_points_and_zeros_give_finite_positions():
     assert np.isfinite(UMAP(n_epochs=20).fit_transform(np.zeros((60, 4)))).all()
     assert np.isfinite(UMAP(n_epochs=20, metric="euclidean").fit_transform(np.full((60, 4), 2.0))).all()
+
+
+@pytest.mark.parametrize("min_dist", [0.0, 0.1, 0.5, 0.99])
+def test_the_curve_is_the_least_squares_fit_that_scipy_finds(min_dist: float) -> None:
+    from scipy.optimize import curve_fit
+
+    from kernels.layout._umap_graph import curve
+
+    d = np.linspace(0, 3, 300)
+    wanted = np.where(d < min_dist, 1.0, np.exp(-(d - min_dist)))
+    expected, _ = curve_fit(lambda x, a, b: 1 / (1 + a * x ** (2 * b)), d, wanted)
+    np.testing.assert_allclose(curve(min_dist), expected, rtol=1e-4)
+
+
+def test_kernels_compiled_ahead_are_those_that_a_layout_calls(tmp_path: Path) -> None:
+    """With no compiled code on disk, whatever a layout needs is compiled by its thread: no signature comes twice."""
+    script = """
+import numpy as np
+from kernels.layout import UMAP, _umap_kernels
+from kernels.search import _kernels
+X = np.random.default_rng(0).normal(size=(5000, 8)).astype(np.float32)
+UMAP(n_epochs=2).fit_transform(X)
+used = [_kernels.scan_pairs, _kernels.give_columns, _kernels.finish, _umap_kernels.smooth_knn, _umap_kernels.epoch]
+print([len(kernel.signatures) for kernel in used], len(_kernels.scan_rows.signatures))
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[0] == "[1, 1, 1, 1, 1] 0"
+    assert not done.stderr
