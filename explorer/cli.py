@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,41 +56,27 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _serving(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--port", type=int, default=5006, help="port (default 5006; 0 takes a free one)")
+    command.add_argument("--port", type=_port, default=5006, help="port (default 5006; 0 takes a free one)")
     command.add_argument("--address", default="localhost", help="address to listen on (default localhost)")
     command.add_argument("--no-show", action="store_true", help="do not open a browser")
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is no port: give 0 to 65535")
+    return port
 
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _bar() -> Any:
-    """A progress callback that draws one bar on the terminal."""
-    from tqdm.auto import tqdm
-
-    bar = tqdm(
-        total=1,
-        unit="",
-        dynamic_ncols=True,
-        leave=False,
-        bar_format="{desc:<34.34} {bar} {n_fmt}/{total_fmt} {elapsed}",
-    )
-
-    def progress(done: int, total: int, label: str) -> None:
-        bar.total = max(total, 1)
-        bar.n = done
-        bar.set_description_str(label, refresh=False)
-        bar.refresh()
-        if done >= total:
-            bar.clear()
-
-    return progress
-
-
 def _demo(options: argparse.Namespace) -> int:
     from explorer.survey.locate import surveys_dir
 
+    if options.n < 1:
+        raise ValueError(f"-n {options.n}: simulate one object or more")
     started = time.monotonic()
     path = surveys_dir() / "simulated"
     first = _make_demo(path, options)
@@ -111,18 +96,19 @@ def _demo(options: argparse.Namespace) -> int:
 def _make_demo(path: Path, options: argparse.Namespace) -> bool:
     """Simulate and prepare the first space where that is still to be done; True if steps remain after it."""
     from explorer.pipeline.prepare import plan, prepare_steps, todo
+    from explorer.survey.progress import bar
     from explorer.survey.simulate import write
     from explorer.survey.store import Survey
 
     have = len(Survey.open(path)) if (path / "survey.toml").exists() else 0
     if have < options.n:
         print(f"simulating {options.n} objects in {path}", flush=True)
-        write("euclid-desi", path, options.n, seed=options.seed, progress=_bar())
+        write("euclid-desi", path, options.n, seed=options.seed, progress=bar())
     survey = Survey.open(path)
     waiting = todo(survey, plan(survey))
     if waiting and not any("umap" in survey.layouts(space) for space in survey.spaces):
         first = [step for step in waiting if step.space == waiting[0].space]
-        prepare_steps(survey, first, _bar())
+        prepare_steps(survey, first, bar())
     return bool(todo(survey, plan(survey)))
 
 
@@ -143,15 +129,16 @@ def _ingest(options: argparse.Namespace) -> int:
 
     report = ingest(options.source, options.dest, reader=options.reader)
     print(report)
-    return 0
+    return 0 if report.rows else 1
 
 
 def _prepare(options: argparse.Namespace) -> int:
     import explorer
     from explorer.pipeline.prepare import prepare
+    from explorer.survey.progress import bar
 
     survey = explorer.open(options.survey)
-    done = prepare(survey, options.encoders, options.scorers, options.layouts, _bar(), options.seed)
+    done = prepare(survey, options.encoders, options.scorers, options.layouts, bar(), options.seed)
     print(f"{len(done)} steps done; {survey!r}")
     return 0
 

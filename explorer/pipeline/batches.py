@@ -67,7 +67,8 @@ def common_grid(survey: Survey, step: float = GRID_STEP) -> np.ndarray:
     some = rows[np.linspace(0, len(rows) - 1, min(len(rows), 256)).astype(int)]
     ends = np.array([(s.wavelength[0], s.wavelength[-1]) for s in survey.spectra(some) if s is not None])
     low, high = np.percentile(ends[:, 0], 10), np.percentile(ends[:, 1], 90)
-    return np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+    grid = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+    return grid if len(grid) > 1 else np.array([low, high])
 
 
 def spectrum_batch(survey: Survey, rows: np.ndarray, grid: np.ndarray) -> Spectra:

@@ -14,11 +14,14 @@ import numpy as np
 
 from explorer.pipeline.batches import batches
 from explorer.survey.files import write_atomically
+from explorer.survey.progress import Progress, bar
 from explorer.survey.store import Survey
-from explorer.survey.writer import Progress
 from kernels.embedding import ENCODERS
 from kernels.embedding.batches import Batch
 from kernels.scoring import SCORERS
+
+FEWEST = 4
+"""Rows below which a modality makes no space: nothing can be odd among three."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ def plan(
     steps = []
     for name in encoders:
         known = ENCODERS.get(name).modalities
-        present = [m for m in known if m in survey.modalities and survey.has(m).any()]
-        both = len(present) > 1 and np.logical_and.reduce([survey.has(m) for m in present]).any()
+        present = [m for m in known if m in survey.modalities and survey.has(m).sum() >= FEWEST]
+        both = len(present) > 1 and np.logical_and.reduce([survey.has(m) for m in present]).sum() >= FEWEST
         for modality in [*present, *(["joint"] if both else [])]:
             space = f"{name}/{modality}"
             steps.append(Step("embed", space))
@@ -86,9 +89,10 @@ def prepare(
     Parameters
     ----------
     encoders, scorers, layouts : registered names.
-    progress : called as ``progress(done, total, label)``.
+    progress : called as ``progress(done, total, label)``; by default a bar on a terminal and in a notebook.
     seed : random state of every step.
     """
+    encoders, scorers, layouts = ([n] if isinstance(n, str) else list(n) for n in (encoders, scorers, layouts))
     for name in scorers:
         SCORERS.get(name)
     for name in layouts:
@@ -99,9 +103,12 @@ def prepare(
         )
     steps = plan(survey, encoders, scorers, layouts)
     if not steps:
-        kinds = ", ".join(survey.modalities) or "none"
-        raise ValueError(f"nothing to embed in {survey.name}: it has modalities {kinds} and no embeddings of its own")
-    return prepare_steps(survey, todo(survey, steps), progress, seed)
+        kinds = ", ".join(f"{survey.has(m).sum()} rows with {m}" for m in survey.modalities) or "a catalogue alone"
+        raise ValueError(
+            f"nothing to embed in {survey.name}: it has {kinds} and no embeddings of its own; a space needs images "
+            f"or spectra of at least {FEWEST} rows"
+        )
+    return prepare_steps(survey, todo(survey, steps), bar() if progress is None else progress, seed)
 
 
 def prepare_steps(survey: Survey, steps: list[Step], progress: Progress | None = None, seed: int = 0) -> list[Step]:

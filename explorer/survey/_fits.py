@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import warnings
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -80,7 +81,7 @@ def _head(path: Path, n: int = 16) -> bytes:
         if head.startswith(b"\x1f\x8b"):
             with gzip.open(path, "rb") as opened:
                 return opened.read(n)
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):
         return b""
     return head
 

@@ -7,7 +7,7 @@ is the link. A second column that matches other files pairs them: an image and a
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -96,7 +96,7 @@ def read_labels(path: Path, files: Sequence[Path]) -> Labels | None:
     labels = Labels(path, table, [], notes)
     known = _names_of(path.parent, files)
     cells = {
-        name: column.cast(pa.string()).to_pylist()
+        name: [_as_known(v, known) for v in column.cast(pa.string()).to_pylist()]
         for name, column in zip(table.schema.names, table.columns, strict=True)
         if pa.types.is_string(column.type) or pa.types.is_integer(column.type)
     }
@@ -112,15 +112,27 @@ def read_labels(path: Path, files: Sequence[Path]) -> Labels | None:
     if not labels.links:
         return _by_id(labels)
     rows = cells.get(next((n for n in cells if n.lower() in ("row", "hdu_row", "index_in_file")), ""))
+    twice = 0
     for k in range(table.num_rows):
-        at = None if rows is None or rows[k] is None else int(rows[k])
+        told = "" if rows is None else rows[k] or ""
+        at = int(told) if told.isdecimal() else None
         group = [known[v] for v in (cells[name][k] for name in labels.links) if v in known]
         for file in group:
-            labels.by_file.setdefault((file, at), k)
+            twice += labels.by_file.setdefault((file, at), k) != k
         if len(group) > 1:
             labels.groups.append(tuple(group))
         labels.unknown += [v for v in (cells[name][k] for name in labels.links) if v is not None and v not in known]
+    if twice:
+        labels.notes.append(f"{twice} of its lines name a file that an earlier line named; the earlier line was used")
     return labels
+
+
+def _as_known(cell: str | None, known: Mapping[str, Path]) -> str | None:
+    """A cell as the files are named here: a path of another machine (``C:\\data\\a.png``) names its last part."""
+    if cell is None or cell in known or not ("\\" in cell or "/" in cell):
+        return cell
+    parts = cell.replace("\\", "/").split("/")
+    return next((name for k in range(len(parts)) if (name := "/".join(parts[k:])) in known), cell)
 
 
 def _by_id(labels: Labels) -> Labels | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from explorer.survey._fits import is_fits
+from explorer.survey._fits import is_fits, outline
 from explorer.survey._labels import Labels, read_labels
 from explorer.survey._reading import Aside, Item, ReadError, Scan, files_under, natural, relative, stem
 from explorer.survey._tables import SUFFIXES, suffix_of, units_of
@@ -72,6 +72,8 @@ def make_plan(sources: Sequence[Path], reader: str | None = None) -> Plan:
     for source in sources:
         if not source.exists():
             raise FileNotFoundError(f"{source} does not exist: name a folder or a file to ingest")
+        if (source / "survey.toml").is_file():
+            raise ReadError(source, "it is a survey already", f"See it with: explorer serve {source}")
         prefix = f"{source.name}/" if len(sources) > 1 else ""
         _plan_source(plan, source, reader, prefix)
     if not plan.units and not plan.spaces:
@@ -139,11 +141,20 @@ def _choose(files: Sequence[Path], only: str | None) -> dict[str, tuple[Any, lis
         readers["table"] = READERS.get("table")()
     out: dict[str, tuple[Any, list[Path]]] = {}
     for path in files:
-        sure = {name: getattr(reader, "recognise", reader.sniff)(path) for name, reader in readers.items()}
+        if not path.is_file():
+            continue
+        sure = {name: _sure(reader, path) for name, reader in readers.items()}
         best = max(sure, key=lambda name: (sure[name], name))
         if sure[best] > 0:
             out.setdefault(best, (readers[best], []))[1].append(path)
     return out
+
+
+def _sure(reader: Any, path: Path) -> float:
+    try:
+        return getattr(reader, "recognise", reader.sniff)(path)
+    except Exception:  # libraries raise many kinds on broken files; another reader, or the report, says more
+        return 0.0
 
 
 def _scan(reader: Any, source: Path, files: list[Path]) -> Scan:
@@ -157,7 +168,10 @@ def _merge(plan: Plan, scan: Scan, prefix: str) -> None:
         for key, value in meta.items():
             plan.modalities.setdefault(name, {}).setdefault(key, value)
     plan.aside += [Aside(prefix + a.file, a.reason, a.fix) for a in scan.aside]
-    plan.spaces.update(scan.spaces)
+    for space, path in scan.spaces.items():
+        if plan.spaces.setdefault(space, path) != path:
+            why = f"its space {space} was given by {plan.spaces[space].name} already"
+            plan.aside.append(Aside(prefix + relative(path, scan.root), why, "Rename it: the name makes the space."))
     plan.column_units.update({name: unit for name, unit in scan.column_units.items() if unit})
 
 
@@ -222,6 +236,14 @@ def _matters(path: Path) -> bool:
 
 def why_not(path: Path) -> tuple[str, str]:
     """``(reason, fix)`` of a file that no reader takes."""
+    if not path.exists():
+        return "it is a link to nothing", "Restore what it points to, or remove it."
+    if not path.is_file():
+        return "it is neither a file nor a folder", "Remove it."
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        return f"it may not be read ({error.strerror})", "Give yourself the right to read it."
     if path.stat().st_size == 0:
         return "the file is empty", "Fetch it again."
     suffix = suffix_of(path)
@@ -232,6 +254,8 @@ def why_not(path: Path) -> tuple[str, str]:
                     f"it is named {suffix} but its content is no FITS: it starts with {handle.read(16)!r}",
                     "Fetch it again.",
                 )
+        if (found := outline(path)) is not None and found.problem:
+            return f"the FITS file is damaged: {found.problem}", "Fetch it again."
         return "no reader knows this FITS layout", "Name one with reader=…, or write a reader."
     if suffix in SUFFIXES:
         return "the table cannot be recognised", "Write it as CSV or Parquet."

@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from explorer.survey.records import ReadError, Record
+from explorer.survey.schema import storable
 
-__all__ = ["Aside", "FileReader", "Item", "ReadError", "Scan", "files_under", "plain"]
+__all__ = ["Aside", "FileReader", "Item", "ReadError", "Scan", "aside", "files_under", "plain"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,15 @@ class Aside:
     file: str
     reason: str
     fix: str
+
+
+def aside(file: str, error: Exception) -> Aside:
+    """Why a file is set aside, from whatever was raised; readers stand on libraries that raise anything."""
+    if isinstance(error, ReadError):
+        return Aside(file, error.reason, error.fix)
+    if isinstance(error, PermissionError):
+        return Aside(file, "it may not be read: permission denied", "Give yourself the right to read it.")
+    return Aside(file, f"{type(error).__name__}: {error}", "Fetch it again; if it is sound, its layout is new.")
 
 
 @dataclass
@@ -105,8 +115,8 @@ class FileReader:
         for path in chosen:
             try:
                 self.look(path, relative(path, root), scan)
-            except ReadError as error:
-                scan.aside.append(Aside(relative(path, root), error.reason, error.fix))
+            except Exception as error:  # one broken file must not stop the others
+                scan.aside.append(aside(relative(path, root), error))
         self.finish(scan)
         return scan
 
@@ -117,7 +127,7 @@ class FileReader:
 def relative(path: Path, root: Path) -> str:
     """``path`` below ``root`` with forward slashes; its name alone where it lies elsewhere."""
     whole, above = str(path), os.path.join(str(root), "")
-    return whole[len(above) :].replace(os.sep, "/") if whole.startswith(above) else path.name
+    return storable(whole[len(above) :].replace(os.sep, "/") if whole.startswith(above) else path.name)
 
 
 def files_under(source: Path) -> list[Path]:

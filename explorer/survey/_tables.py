@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv as csv_module
 import re
 import warnings
@@ -94,9 +95,9 @@ def _from_text(path: Path) -> tuple[pa.Table, list[str]]:
 
     data = path.read_bytes() if path.suffix.lower() != ".gz" else pa.input_stream(str(path), compression="gzip").read()
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError:
-        text = data.decode("latin-1")
+        text = data.removeprefix(codecs.BOM_UTF8).decode("latin-1")
     names, delimiter, body = _header(text)
     if not names:
         raise ReadError(path, "the table is empty", "Write it again, or remove it.")
@@ -159,6 +160,8 @@ def typed_text(text: Any, name: str) -> tuple[Any, str]:
         except pa.ArrowInvalid:
             continue
         if kind == pa.int64() and pc.max(pc.abs(numbers)).as_py() > _EXACT:
+            return text, ""
+        if kind == pa.float64() and pc.any(pc.match_substring_regex(given, r"^[-+]?[0-9]{16,}$")).as_py():
             return text, ""
         return numbers, ""
     numeric = pc.match_substring_regex(given, f"^{_NUMBER.pattern}$")
@@ -238,6 +241,8 @@ def _column(column: Any, name: str) -> Any:
         if values.dtype.kind == "O":
             return typed_text(pa.array(out, pa.string()), name)
         return pa.array([t or None for t in out], pa.string())
+    if values.dtype.kind == "c":
+        return pa.array([str(v) for v in values.tolist()], pa.string(), mask=mask)
     return tidy_array(pa.array(values, mask=mask), name)
 
 

@@ -56,16 +56,16 @@ def load(path: str | Path) -> tuple[np.ndarray, list[str] | None]:
             vectors, ids = _from_parquet(path)
         else:
             vectors, ids = _from_arrays(path, _arrays(path, suffix))
+        if ids is None:
+            ids = _ids_beside(path)
     except ReadError:
         raise
     except ValueError as error:
         if "allow_pickle" in str(error):
-            raise ReadError(path, "it holds Python objects, which are not loaded", _NO_PICKLE) from error
+            raise ReadError(path, "it holds Python objects, which are not loaded, or no arrays", _NO_PICKLE) from error
         raise ReadError(path, str(error), "Write it again.") from error
-    except (OSError, EOFError, KeyError) as error:
+    except Exception as error:  # each library raises its own kinds
         raise ReadError(path, f"it cannot be read ({error})", "Write it again.") from error
-    if ids is None:
-        ids = _ids_beside(path)
     if ids is not None and len(ids) != len(vectors):
         raise ReadError(path, f"{len(vectors)} vectors but {len(ids)} ids", "Write one id for each vector.")
     return vectors, ids
@@ -130,12 +130,15 @@ def _match(
 def _array(path: Path, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "fiu" or array.ndim != 2 or 0 in array.shape:
         raise ReadError(path, f"embeddings are (n, d) numbers, not {array.shape} of {array.dtype}", _NO_PICKLE)
-    return np.ascontiguousarray(native(array), dtype=np.float32)
+    vectors = np.ascontiguousarray(native(array), dtype=np.float32)
+    if not np.isfinite(vectors).all(axis=1).any():
+        raise ReadError(path, "no vector is finite", "Leave it out, or embed again.")
+    return vectors
 
 
 def _arrays(path: Path, suffix: str) -> dict[str, np.ndarray]:
     if suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     if suffix == ".safetensors":
         from safetensors.numpy import load_file

@@ -14,8 +14,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from explorer.survey import cards
-from explorer.survey.ingest import Progress, ingest
+from explorer.survey.ingest import ingest
 from explorer.survey.locate import surveys_dir
+from explorer.survey.progress import Progress
 
 _CHUNK = 1 << 20
 _WAIT = (10, 300)

@@ -5,23 +5,25 @@ Ingest goes on where a killed one stopped: every row says which file it came fro
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from explorer.survey._labels import Labels
 from explorer.survey._plan import Part, Plan, Unit, case_joined, make_plan
-from explorer.survey._reading import Aside, ReadError, plain
+from explorer.survey._reading import Aside, ReadError, aside, plain
 from explorer.survey._spectra import position_name
+from explorer.survey.progress import Progress, bar
 from explorer.survey.records import Image, Record
 
-Progress = Callable[[int, int, str], None]
+if TYPE_CHECKING:
+    from explorer.survey.store import Survey
+
 _BATCH_ROWS, _BATCH_BYTES = 1024, 64 << 20
 _BATCH_PLAIN = 20_000
 _SAME_PLACE = 1.0
@@ -65,11 +67,13 @@ def ingest(
     began = time.perf_counter()
     told = [source] if isinstance(source, (str, Path)) else list(source)
     dest = Path(dest)
+    if any(dest.resolve() == Path(s).expanduser().resolve() for s in told):
+        raise ValueError(f"{dest} is the source as well: name another folder for the survey")
     plan = make_plan([Path(s).expanduser() for s in told], reader)
     join = _Join(plan, dict((card or {}).get("columns", {})))
     about = {"name": dest.name, "title": dest.name, **(card or {})}
     report = Report(dest, readers=plan.readers, aside=list(plan.aside))
-    tell = _bar() if progress is None else progress
+    tell = bar() if progress is None else progress
     modalities = {name: dict(meta) for name, meta in plan.modalities.items()}
     with SurveyWriter(dest, card=about, modalities=modalities, columns=join.fields(), exist_ok=True) as writer:
         done = set(writer.sources)
@@ -94,36 +98,24 @@ def ingest(
         for line in join.unused(plan.labels):
             report.aside.append(line)
             writer.set_aside(line.file, line.reason, line.fix)
-    survey = Survey.open(dest)
-    survey.refresh()
-    for space, path in plan.spaces.items():
-        from explorer.survey.embeddings import join as join_space
-
-        if space not in survey.spaces:
-            try:
-                join_space(survey, path, space)
-            except ReadError as error:
-                report.aside.append(Aside(path.name, error.reason, error.fix))
+        survey = Survey.open(dest)
+        for line in _join_spaces(survey, plan):
+            report.aside.append(line)
+            writer.set_aside(line.file, line.reason, line.fix)
     report.rows, report.seconds = len(survey), time.perf_counter() - began
     return report
 
 
-def _bar() -> Progress:
-    """A tqdm bar on a terminal or in a notebook, silence elsewhere."""
-    if not (sys.stderr.isatty() or "ipykernel" in sys.modules):
-        return lambda done, total, label: None
-    from tqdm.auto import tqdm
+def _join_spaces(survey: Survey, plan: Plan) -> Iterator[Aside]:
+    """Store the embeddings found beside the rows, where they are not there already; yields what could not be."""
+    from explorer.survey.embeddings import join as join_space
 
-    bar: list[Any] = []
-
-    def tell(done: int, total: int, label: str) -> None:
-        if not bar:
-            bar.append(tqdm(total=total, desc=label, unit="row"))
-        bar[0].update(done - bar[0].n)
-        if done >= total:
-            bar[0].close()
-
-    return tell
+    for space, path in plan.spaces.items():
+        if space not in survey.spaces and len(survey):
+            try:
+                join_space(survey, path, space)
+            except ReadError as error:
+                yield Aside(path.name, error.reason, error.fix)
 
 
 def _batches(entries: Iterable[Record | Aside | int]) -> Iterator[list[Record | Aside | int]]:
@@ -191,10 +183,8 @@ def _read_part(part: Part) -> Iterator[Record | Aside]:
             if isinstance(entry, Record) and part.item.rows is None:
                 entry = replace(entry, source=source)
             yield entry
-    except ReadError as error:
-        yield Aside(source, error.reason, error.fix)
-    except Exception as error:  # readers stand on libraries that raise anything on broken files
-        yield Aside(source, f"{type(error).__name__}: {error}", "Fetch it again; if it is sound, its layout is new.")
+    except Exception as error:  # one broken file must not stop the others
+        yield aside(source, error)
 
 
 def _merged(a: Record, b: Record) -> Record:

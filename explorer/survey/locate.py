@@ -58,8 +58,10 @@ def open(name_or_path: str | Path) -> Survey:
 def _of_card(card: cards.Card, path: Path) -> Any:
     if card.kind != "simulated":
         raise LookupError(f"{card.title} is not on this machine: fetch it with: explorer get {card.name}")
+    from explorer.survey.progress import bar
     from explorer.survey.simulate import write
     from explorer.survey.store import Survey
 
-    write(card.extra["recipe"], path, int(card.extra.get("n", 5000)), seed=int(card.extra.get("seed", 0)))
+    n, seed = int(card.extra.get("n", 5000)), int(card.extra.get("seed", 0))
+    write(card.extra["recipe"], path, n, seed=seed, progress=bar())
     return Survey.open(path)

@@ -8,6 +8,7 @@ column may have: ``has:image``, ``spectrum:grid``, ``space:pca/image``, ``score:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,22 +25,28 @@ PAYLOAD = {
     "text": [("text", pa.string())],
 }
 BASE = [("id", pa.string()), ("object_id", pa.string()), ("source", pa.string())]
+_LANCE = ("_rowid", "_rowaddr", "_rowoffset", "_row_created_at_version", "_row_last_updated_at_version")
 RESERVED = {name for name, _ in BASE} | {name for pairs in PAYLOAD.values() for name, _ in pairs}
 
 
 def safe_names(names: Iterable[str]) -> dict[str, str]:
     """Catalogue column name → the name it has in the survey, where its own is reserved or not allowed.
 
-    Dots and colons become underscores; a reserved or repeated name gains an underscore.
+    Dots, colons, backticks and control characters become underscores; a reserved or repeated name gains one.
     """
-    taken, safe = set(RESERVED), {}
+    taken, safe = {*RESERVED, *_LANCE}, {}
     for name in names:
-        new = str(name).replace(".", "_").replace(":", "_").strip() or "unnamed"
+        new = re.sub(r"[.:`\x00-\x1f\x7f]", "_", storable(str(name)).strip()) or "unnamed"
         while new in taken:
             new += "_"
         taken.add(new)
         safe[name] = new
     return safe
+
+
+def storable(text: str) -> str:
+    """The text as UTF-8 can hold it: bytes of a file name that are no text are written as ``\\udce9``."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def base_schema(modalities: Iterable[str], columns: Mapping[str, pa.DataType | pa.Field]) -> pa.Schema:

@@ -61,7 +61,7 @@ class Survey:
         real = Path(path).expanduser().resolve()
         with _open_lock:
             known = _open.get(real)
-            if known is None or not (real / "survey.toml").exists():
+            if known is None or read_meta(real).get("uid") != known.meta.get("uid"):  # a survey made anew is another
                 known = _open[real] = cls(real)
             else:
                 known.refresh()
@@ -345,7 +345,12 @@ class Survey:
     def _take(self, rows: Sequence[int] | np.ndarray | None, columns: list[str]) -> pa.Table:
         if rows is None:
             return self._dataset.to_table(columns=columns)
-        return self._dataset.take(np.asarray(rows, dtype=np.int64).tolist(), columns=columns)
+        wanted = np.asarray(rows, dtype=np.int64)
+        if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(self)):
+            raise IndexError(
+                f"rows of survey {self.name} are 0 to {len(self) - 1}, not {wanted.min()} to {wanted.max()}"
+            )
+        return self._dataset.take(wanted.tolist(), columns=columns)
 
     def _one(self, row: int, modality: str, column: str) -> Any:
         if modality not in self.modalities:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +18,7 @@ import pyarrow as pa
 from explorer.survey import payload
 from explorer.survey.files import SurveyError, now, read_meta, write_atomically, write_meta, writer_lock
 from explorer.survey.records import Record
-from explorer.survey.schema import FORMAT_VERSION, base_schema, catalogue_fields, safe_names
+from explorer.survey.schema import FORMAT_VERSION, base_schema, catalogue_fields, safe_names, storable
 from explorer.survey.thumbnails import thumbnail
 
 _REPORT = ["file", "reason", "fix"]
@@ -54,6 +55,7 @@ class SurveyWriter:
         self.written = 0
         self._seen: set[str] = set()
         self._aside: list[dict[str, str]] = []
+        self._told: set[str] = set()
         self._stack = ExitStack()
 
     @property
@@ -62,7 +64,10 @@ class SurveyWriter:
         return self.path / "objects.lance"
 
     def __enter__(self) -> SurveyWriter:
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SurveyError(f"{self.path} cannot be made ({error.strerror}): name a folder for the survey") from error
         self._stack.enter_context(writer_lock(self.path, "ingest"))
         try:
             self._open()
@@ -86,6 +91,7 @@ class SurveyWriter:
                 {
                     "format_version": FORMAT_VERSION,
                     "name": self.card.get("name", self.path.name),
+                    "uid": uuid.uuid4().hex,
                     "created": now(),
                     "card": self.card,
                     "modalities": self.modalities,
@@ -138,7 +144,10 @@ class SurveyWriter:
         arrays = [self._array(good, field) for field in self._schema]
         table = pa.table(arrays, schema=self._schema)
         lance.write_dataset(table, str(self.dataset_path), mode="append")
-        self.sources.update(row["source"] for row in good if row["source"])
+        came = {row["source"] for row in good if row["source"]}
+        self.sources.update(came)
+        mended = came - self._told  # set aside by an earlier ingest, sound now
+        self._aside = [line for line in self._aside if line["file"] not in mended]
         self.written += len(good)
         return len(good)
 
@@ -146,14 +155,14 @@ class SurveyWriter:
         values = [row.get(field.name) for row in rows]
         try:
             return pa.array(values, type=field.type)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError):
             return pa.array([self._cast(row, field) for row in rows], type=field.type)
 
     def _cast(self, row: dict[str, Any], field: pa.Field) -> Any:
         """One value as the column's type; null, and a line in the report, where it does not fit."""
         value = row.get(field.name)
         if value is None or pa.types.is_string(field.type):
-            return None if value is None else str(value)
+            return None if value is None else storable(str(value))
         try:
             return pa.scalar(value).cast(field.type).as_py()
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
@@ -171,9 +180,9 @@ class SurveyWriter:
 
     def _row(self, record: Record) -> dict[str, Any] | None:
         row: dict[str, Any] = {
-            "id": str(record.id),
-            "object_id": str(record.object_id),
-            "source": record.source,
+            "id": storable(str(record.id)),
+            "object_id": storable(str(record.object_id)),
+            "source": storable(record.source),
         }
         row |= {self.names.get(k, k): _scalar(v) for k, v in record.values.items()}
         row |= {f"has:{m}": getattr(record, m) is not None for m in self._present}
@@ -187,7 +196,7 @@ class SurveyWriter:
                 row["events"] = payload.encode_events(record.events)
             if record.xspectrum is not None:
                 row["xspectrum"], row["xspectrum:response"] = payload.encode_xspectrum(record.xspectrum)
-        except (ValueError, OSError) as error:
+        except Exception as error:  # decoders of pictures raise many kinds
             self.set_aside(record.source or record.id, str(error), "Replace the file, then ingest again")
             return None
         row["text"] = record.text
@@ -199,7 +208,8 @@ class SurveyWriter:
 
     def set_aside(self, file: object, reason: str, fix: str) -> None:
         """Note a file that could not be used; the report is written when the writer closes."""
-        line = {"file": str(file), "reason": str(reason), "fix": str(fix)}
+        line = {"file": storable(str(file)), "reason": storable(str(reason)), "fix": str(fix)}
+        self._told.add(line["file"])
         if line not in self._aside[-1000:]:
             self._aside.append(line)
 
@@ -234,7 +244,3 @@ def _scalar(value: Any) -> Any:
     if value is None or type(value).__name__ in ("MaskedConstant", "NAType", "NaTType"):
         return None
     return value
-
-
-Progress = Callable[[int, int, str], None]
-"""``progress(done, total, label)``, called as a step goes on."""

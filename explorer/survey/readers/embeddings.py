@@ -39,7 +39,9 @@ class Embeddings(FileReader):
         beside = ids_file(path)
         if beside is not None:
             scan.companions.add(beside)
-        scan.spaces[space_of(path)] = path
+        if scan.spaces.setdefault(space_of(path), path) != path:
+            why = f"its space {space_of(path)} was given by {scan.spaces[space_of(path)].name} already"
+            raise ReadError(source, why, "Rename it: the name makes the space.")
         scan.memo[path] = ids
         if ids is not None:
             for start in range(0, len(vectors), _CHUNK):

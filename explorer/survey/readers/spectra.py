@@ -5,6 +5,7 @@ The unit of the spectral axis is converted to Å; a file without units is taken 
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from explorer.survey._spectra import ivar_of, make_spectrum
 from explorer.survey.records import ReadError, Record
 
 _AXIS = ("wavelength", "wave", "lambda", "lam", "loglam", "spectral_axis")
+_ANGSTROM = re.compile(r"A|AA|ang(strom)?s?", re.IGNORECASE)
 _FLUX = ("flux", "flam", "flux_lambda", "fluxes")
 
 
@@ -120,11 +122,14 @@ def _through_table(item: Item, found: Outline, at: int) -> tuple[Any, Any, Any]:
     if len(table) == 0:
         raise ReadError(item.source, "the spectrum has length 0", "Leave it out, or fetch it again.")
     wave = np.asarray(table[axis], dtype=np.float64)
-    if axis == "loglam":
-        wave = 10.0**wave
     unit = getattr(table[axis], "unit", None)
-    if unit is not None and u.Unit(unit, parse_strict="silent").is_equivalent(u.AA):
-        wave = (wave * u.Unit(unit)).to_value(u.AA)
+    if str(axis).lower() == "loglam":
+        wave = 10.0**wave
+    elif unit is not None and str(unit) != "" and not _ANGSTROM.fullmatch(str(unit)):
+        known = u.Unit(unit, parse_strict="silent")
+        if not known.is_equivalent(u.AA, u.spectral()):
+            raise ReadError(item.source, f"{str(unit)!r} is no unit of wavelength", "Correct the column's unit.")
+        wave = (wave * known).to_value(u.AA, u.spectral())
     ivar = _column(hdu, ("ivar", "invvar"))
     error = _column(hdu, ("error", "err", "flux_err", "fluxerr", "uncertainty", "sigma", "std"))
     if ivar:

@@ -7,7 +7,7 @@ import os
 import sys
 import tomllib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from explorer.survey.progress import Progress
 from explorer.survey.records import Record
 from explorer.survey.resources import data_path
 from explorer.survey.simulate.recipe import Recipe, load
@@ -23,7 +24,6 @@ from explorer.survey.simulate.recipe import Recipe, load
 if TYPE_CHECKING:
     from explorer.survey.writer import SurveyWriter
 
-Progress = Callable[[int, int, str], None]
 _LABEL = "simulate"
 
 
