@@ -32,9 +32,7 @@ def run(options: argparse.Namespace) -> list[Row]:
     from sklearn.metrics import roc_auc_score
 
     told = os.environ.get("EXPLORER_TEST_DATA")
-    root = (Path(told) if told else Path(__file__).resolve().parents[2] / "shared" / "data") / "adbench"
-    if not root.is_dir():
-        root = Path(__file__).resolve().parents[3] / "shared" / "data" / "adbench"
+    root = (Path(told) if told else Path(__file__).resolve().parents[3] / "shared" / "data") / "adbench"
     if not root.is_dir():
         raise FileNotFoundError(f"no {root}: set EXPLORER_TEST_DATA to the folder that holds adbench/")
     with (root / "local_reference_auc.csv").open() as file:
@@ -73,7 +71,9 @@ def run(options: argparse.Namespace) -> list[Row]:
         rows[-1].extra = extra
         print(name, {k: round(v, 3) for k, v in extra.items()}, file=sys.stderr, flush=True)
     worst, odd = max(away, key=lambda k: away[k]), max(forest_away, key=lambda k: forest_away[k])
-    mean = {k: float(np.mean([r.extra[k] for r in rows])) for k in rows[0].extra if not k.startswith("s_")}
+    mean: dict[str, Any] = {
+        k: float(np.mean([r.extra[k] for r in rows])) for k in rows[0].extra if not k.startswith("s_")
+    }
     return [
         Row("adbench.knn", f"largest difference to the reference ({worst})", away[worst], unit="AUC", floor=0.005),
         Row(

@@ -20,6 +20,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 LEAST = 8  # rows
 CPU_DIMENSIONS = 64
+STEPS = 1000  # of the optimiser, where the epochs are not given
 
 
 class MAF:
@@ -39,9 +40,11 @@ class MAF:
     preset : ``"paper"`` (no PCA) or ``"fmb"`` (the paper's public code: PCA 100, 8 sigma, four small layers, five
         epochs, trained on what it scores); a preset overrides the parameters that it names.
     backend : ``"torch"``, or ``"nflows"`` to train and score with nflows itself, as a reference.
-    folds : parts of the cross-fit; 1 scores the training rows with the flow that saw them.
+    folds : parts of the cross-fit; 1 scores the training rows with the flow that saw them. ``"auto"`` is 5 up to 2,000
+        rows, 3 up to 10,000 and 2 beyond.
     epochs, batch, lr, weight_decay, patience, holdout : training by Adam, stopped when the held-out share has not
-        improved for ``patience`` epochs; without ``holdout`` all epochs run.
+        improved for ``patience`` epochs; without ``holdout`` all epochs run. ``epochs=None`` is what makes about 1,000
+        steps, between 15 and 100.
     clip : standard deviations beyond which rows are drawn in, when trained on and when scored; ``None``: never when
         scored.
     precision : ``"float32"``, ``"float64"`` or ``"bfloat16"``; the last for scoring alone, and only where its ranks
@@ -69,12 +72,12 @@ class MAF:
         degrees: str = "spread",
         preset: str | None = None,
         backend: str = "torch",
-        folds: int = 3,
-        epochs: int = 60,
-        batch: int = 512,
-        lr: float = 1e-3,
+        folds: int | str = "auto",
+        epochs: int | None = None,
+        batch: int = 256,
+        lr: float = 3e-3,
         weight_decay: float = 0.0,
-        patience: int = 4,
+        patience: int = 6,
         holdout: float = 0.1,
         clip: float | None = None,
         precision: str = "float32",
@@ -99,7 +102,12 @@ class MAF:
         Scores of the folds are brought to one median: two flows never agree on the constant.
         """
         rows, good = fitting_rows(X, self.name, LEAST)
-        folds = min(self._settings()["folds"], len(rows) // 4)
+        folds = self._settings()["folds"]
+        if folds == "auto":
+            folds = 5 if len(rows) <= 2000 else 3 if len(rows) <= 10_000 else 2
+        elif not isinstance(folds, int | np.integer) or folds < 1:
+            raise ValueError(f"folds={folds!r}: 'auto' or a number, at least 1")
+        folds = min(folds, len(rows) // 4)
         if folds < 2:
             self._train([rows], X)
             return self.anomaly_score(X)
@@ -153,6 +161,8 @@ class MAF:
             coordinates = [_coordinates.fit(part, narrow, told["clip"]) for part in parts]
         self.coordinates_ = coordinates
         names = ("epochs", "batch", "lr", "weight_decay", "patience", "holdout")
+        if told["epochs"] is None:
+            told["epochs"] = int(np.clip(STEPS * told["batch"] / max(map(len, parts)), 15, 100))
         plan = Plan(**{k: told[k] for k in names})
         seeds = [np.random.default_rng(s) for s in np.random.SeedSequence(self.random_state).spawn(len(parts))]
         self.dtype_ = torch.float64 if self.precision == "float64" else torch.float32
