@@ -30,7 +30,7 @@ _TOOLBAR_CSS = """
 .bk-tool-icon { background-color: var(--ax-muted); }
 .bk-active .bk-tool-icon { background-color: var(--ax-select); }
 """
-_FIGURE_CSS = ":host, :host(:focus), :host(:focus-visible), .bk-events:focus { outline: none; }"
+_FIGURE_CSS = ":host, :host(:focus), :host(:focus-visible), :host *, .bk-events:focus { outline: none !important; }"
 
 
 class MapFigure:
@@ -43,7 +43,7 @@ class MapFigure:
             tools="",
             toolbar_location="right",
             sizing_mode="stretch_both",
-            min_border=0,
+            min_border=2,  # a lasso along the edge is wiped whole
         )
         fig.axis.visible = fig.grid.visible = False
         lasso, box, wheel = LassoSelectTool(continuous=False), BoxSelectTool(continuous=False), WheelZoomTool()
@@ -65,9 +65,10 @@ class MapFigure:
         fig.image_rgba("image", "x", "y", "dw", "dh", source=self.chosen)
         self.thumbs = ColumnDataSource({"url": [], "x": [], "y": [], "edge": []})
         screen = {"width_units": "screen", "height_units": "screen"}
-        fig.rect("x", "y", size + 4, size + 4, source=self.thumbs, fill_color="edge", line_color=None, **screen)
+        edges = {"fill_color": "edge", "line_color": None, **screen}
+        self._frames = fig.rect("x", "y", size + 4, size + 4, source=self.thumbs, **edges).glyph
         units = {"anchor": "center", "w_units": "screen", "h_units": "screen"}
-        fig.image_url("url", "x", "y", size, size, source=self.thumbs, **units)
+        self._pictures = fig.image_url("url", "x", "y", size, size, source=self.thumbs, **units).glyph
         self.pointed, self.focused = ColumnDataSource({"x": [], "y": []}), ColumnDataSource({"x": [], "y": []})
         ring = {"fill_color": None, "source": self.focused}
         self._pointer = fig.scatter("x", "y", size=14, line_width=1.5, fill_color=None, source=self.pointed).glyph
@@ -115,9 +116,20 @@ class MapFigure:
         """Let the selection stand out from the rest."""
         self._base_glyph.global_alpha = 0.25 if dimmed else 1.0
 
-    def show_thumbnails(self, xy: np.ndarray, urls: Sequence[str], edges: Sequence[str]) -> None:
-        """Pictures at positions (m, 2), each with the colour of its frame."""
+    def show_thumbnails(self, xy: np.ndarray, urls: Sequence[str], edges: Sequence[str], size: int = THUMBNAIL) -> None:
+        """Pictures at positions (m, 2), each with the colour of its frame; ``size`` with the gap to a neighbour."""
+        side = size - 6
+        if self._pictures.w != side:
+            self._pictures.update(w=side, h=side)
+            self._frames.update(width=side + 4, height=side + 4)
         self.thumbs.data = {"url": list(urls), "x": xy[:, 0].tolist(), "y": xy[:, 1].tolist(), "edge": list(edges)}
+
+    def widen_focus(self, around: int) -> None:
+        """Draw the focus around a thumbnail of this size, or with 0 as a small ring with a cross."""
+        size = 24 if not around else round(1.42 * (around - 6)) + 4
+        if self._ring.size != size:
+            self._ring.size = self._halo.size = size
+            self._cross.line_alpha = 0.0 if around else 1.0
 
     def mark(self, source: ColumnDataSource, at: np.ndarray | None) -> None:
         """Move ``focused`` or ``pointed`` to a position (2,), or hide it."""

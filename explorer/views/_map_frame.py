@@ -16,6 +16,7 @@ Window = tuple[float, float, float, float]
 """``(x0, x1, y0, y1)`` in the coordinates of the layout."""
 
 THUMBNAIL = 46  # pixels on the screen, with the gap to its neighbour
+LARGE, LONE = 84, 60  # a thumbnail where no more than so many rows are visible
 FEW = 260  # up to so many visible rows the map shows thumbnails by itself
 
 
@@ -108,7 +109,14 @@ def render_selection(
     return np.where(inner >> 24 > 0, inner, rim)
 
 
-def representatives(points: Any, xy: np.ndarray, window: Window, shape: tuple[int, int], most: int = 400) -> np.ndarray:
+def thumbnail_size(visible: int) -> int:
+    """Pixels of a thumbnail on the screen, with the gap to its neighbour, where so many rows are visible."""
+    return LARGE if visible <= LONE else THUMBNAIL
+
+
+def representatives(
+    points: Any, xy: np.ndarray, window: Window, shape: tuple[int, int], most: int = 400, size: int = THUMBNAIL
+) -> np.ndarray:
     """Rows to show as thumbnails, (m,) int64, so that no two overlap on a canvas ``(height, width)``.
 
     In each cell of half a thumbnail's size, the row nearest to the mean of its rows is asked for, the densest cell
@@ -119,7 +127,7 @@ def representatives(points: Any, xy: np.ndarray, window: Window, shape: tuple[in
     if not len(rows):
         return rows
     height, width = shape
-    columns, lines = max(1, 2 * width // THUMBNAIL), max(1, 2 * height // THUMBNAIL)
+    columns, lines = max(1, 2 * width // size), max(1, 2 * height // size)
     at = xy[rows].astype(np.float64)
     column = np.clip(((at[:, 0] - x0) / (x1 - x0) * columns).astype(np.int64), 0, columns - 1)
     line = np.clip(((at[:, 1] - y0) / (y1 - y0) * lines).astype(np.int64), 0, lines - 1)
@@ -132,17 +140,17 @@ def representatives(points: Any, xy: np.ndarray, window: Window, shape: tuple[in
     first = order[np.r_[True, np.diff(cell[order]) > 0]]
     densest = first[np.argsort(-count[cell[first]], kind="stable")]
     pixels = (at[densest] - (x0, y0)) / ((x1 - x0) / width, (y1 - y0) / height)
-    return rows[densest[_apart(pixels, most)]]
+    return rows[densest[_apart(pixels, most, size)]]
 
 
-def _apart(pixels: np.ndarray, most: int) -> list[int]:
+def _apart(pixels: np.ndarray, most: int, size: int) -> list[int]:
     """Places of positions (k, 2), taken in their order, of which no two are nearer than a thumbnail along both axes."""
     taken = np.empty((most, 2))
     kept: list[int] = []
     for place, here in enumerate(pixels):
         if len(kept) == most:
             break
-        if (np.abs(taken[: len(kept)] - here).max(axis=1, initial=0) >= THUMBNAIL).all():
+        if (np.abs(taken[: len(kept)] - here).max(axis=1, initial=0) >= size).all():
             taken[len(kept)] = here
             kept.append(place)
     return kept

@@ -53,6 +53,8 @@ class MapView:
         self.shape = (640, 640)
         self.window = self.home = (0.0, 1.0, 0.0, 1.0)
         self.spread = 0
+        self._laid: set[int] = set()  # rows whose thumbnails lie on the map
+        self._size = frames.THUMBNAIL
         watched = [
             (session, self._on_layout, ["space", "layout", "version"]),
             (session, self._on_selection, ["selection"]),
@@ -155,6 +157,7 @@ class MapView:
         self._bring(at)
 
         def act() -> None:
+            self.canvas.widen_focus(self._size if row in self._laid else 0)
             self.canvas.mark(self.canvas.focused, at)
             self.canvas.push()
 
@@ -224,21 +227,24 @@ class MapView:
             self.work.deliver(lambda: self._lay_thumbnails(np.empty(0, np.int64), []))
             return
         points, xy, window, shape = self.points, self.xy, self.window, self.shape
+        size = frames.thumbnail_size(self.screen.shown)
 
         def job() -> tuple[np.ndarray, list[bytes | None]]:
-            rows = frames.representatives(points, xy, window, shape)
+            rows = frames.representatives(points, xy, window, shape, size=size)
             return rows, survey.thumbnails(rows) if len(rows) else []
 
-        self.work.run("thumbnails", job, lambda made: self._lay_thumbnails(*made))
+        self.work.run("thumbnails", job, lambda made: self._lay_thumbnails(*made, size))
 
-    def _lay_thumbnails(self, rows: np.ndarray, pictures: list[bytes | None]) -> None:
+    def _lay_thumbnails(self, rows: np.ndarray, pictures: list[bytes | None], size: int = frames.THUMBNAIL) -> None:
         if not len(rows) and not len(self.canvas.thumbs.data["url"]):
             return
+        self._laid, self._size = set(rows.tolist()), size
         mode, selection = self.screen.theme, self.session.selection
         there = [i for i, picture in enumerate(pictures) if picture is not None]
         urls = [frames.data_url(pictures[i]) for i in there]
         edges = [token(mode, "select" if int(rows[i]) in selection else "strong-line") for i in there]
-        self.canvas.show_thumbnails(self.xy[rows[there]], urls, edges)
+        self.canvas.show_thumbnails(self.xy[rows[there]], urls, edges, size)
+        self.canvas.widen_focus(size if self.session.focus in self._laid else 0)
         self.canvas.push()
 
     # -- from the page --------------------

@@ -281,3 +281,16 @@ def test_a_survey_without_a_map_is_told_what_would_make_one() -> None:
     assert "This survey is empty" in told(0)
     assert "A catalogue alone" in told(5)
     assert "explorer prepare" in told(5, modalities={"image": {}})
+
+
+def test_few_rows_get_large_thumbnails_and_the_focus_stands_around_one(view: MapView, session: Session) -> None:
+    assert frames.thumbnail_size(10) == frames.LARGE
+    assert frames.thumbnail_size(500) == frames.THUMBNAIL
+    rows = np.array([3, 8])
+    view._lay_thumbnails(rows, [b"\xff\xd8\xff", b"\xff\xd8\xff"], frames.LARGE)
+    assert view.canvas._pictures.w == frames.LARGE - 6
+    ring = view.canvas._ring.size
+    session.focus_on(3)
+    assert view.canvas._ring.size > frames.LARGE > ring, "the ring leaves the picture free"
+    session.focus_on(5)
+    assert view.canvas._ring.size == ring
