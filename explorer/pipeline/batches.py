@@ -14,6 +14,8 @@ from kernels.preprocess.images import clean, resize
 from kernels.preprocess.spectra import masked, resample
 
 GRID_STEP = 2.0
+MOST_CELLS = 65_536
+"""Cells of the common grid at most: one spectrum with wavelengths of another unit must not ask for all memory."""
 
 
 def batches(survey: Survey, modality: str, rows: np.ndarray, size: int = 64, block: int = 256) -> Iterator[Batch]:
@@ -67,6 +69,7 @@ def common_grid(survey: Survey, step: float = GRID_STEP) -> np.ndarray:
     some = rows[np.linspace(0, len(rows) - 1, min(len(rows), 256)).astype(int)]
     ends = np.array([(s.wavelength[0], s.wavelength[-1]) for s in survey.spectra(some) if s is not None])
     low, high = np.percentile(ends[:, 0], 10), np.percentile(ends[:, 1], 90)
+    step = max(step, (high - low) / MOST_CELLS)
     grid = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
     return grid if len(grid) > 1 else np.array([low, high])
 
@@ -84,5 +87,6 @@ def spectrum_batch(survey: Survey, rows: np.ndarray, grid: np.ndarray) -> Spectr
         how = "conserving" if np.median(np.diff(wavelength)) < grid[1] - grid[0] else "linear"
         here = [i for i, _ in group]
         measured, weight = masked(np.stack([s.flux for _, s in group]), np.stack([s.ivar for _, s in group]))
-        flux[here], ivar[here] = resample(wavelength, measured, weight, grid, how)
+        flux[here], weight = resample(wavelength, measured, weight, grid, how)
+        ivar[here] = np.minimum(weight, np.finfo(np.float32).max)
     return Spectra(grid, flux, ivar)

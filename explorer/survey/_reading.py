@@ -53,6 +53,8 @@ def aside(file: str, error: Exception) -> Aside:
         return Aside(file, error.reason, error.fix)
     if isinstance(error, PermissionError):
         return Aside(file, "it may not be read: permission denied", "Give yourself the right to read it.")
+    if isinstance(error, ValueError) and re.search("cannot reshape array|buffer is smaller", str(error)):
+        return Aside(file, f"it is shorter than its header says ({error})", "Fetch it again.")
     return Aside(file, f"{type(error).__name__}: {error}", "Fetch it again; if it is sound, its layout is new.")
 
 

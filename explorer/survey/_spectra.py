@@ -9,6 +9,8 @@ import numpy as np
 from explorer.survey._reading import native
 from explorer.survey.records import ReadError, Spectrum
 
+_MOST = 1e30
+"""A flux beyond this is a damaged number: its square has no place in float32 sums."""
 FLUX_UNIT = "1e-17 erg / (s cm2 Angstrom)"
 
 
@@ -27,6 +29,7 @@ def make_spectrum(source: object, wavelength: Any, flux: Any, ivar: Any, mask: A
     weight = np.isfinite(flux_).astype(np.float64) if ivar is None else native(ivar).astype(np.float64).ravel()
     if len(weight) != len(lam):
         raise ReadError(source, f"{len(lam)} wavelengths but {len(weight)} inverse variances", "Write it again.")
+    flux_ = np.where(np.abs(flux_) < _MOST, flux_, np.nan)
     bad = ~np.isfinite(flux_) | ~np.isfinite(weight) | (weight < 0)
     if mask is not None:
         bad |= native(mask).ravel() != 0

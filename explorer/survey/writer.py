@@ -208,7 +208,7 @@ class SurveyWriter:
 
     def set_aside(self, file: object, reason: str, fix: str) -> None:
         """Note a file that could not be used; the report is written when the writer closes."""
-        line = {"file": storable(str(file)), "reason": storable(str(reason)), "fix": str(fix)}
+        line = {"file": storable(str(file)), "reason": storable(" ".join(str(reason).split())), "fix": str(fix)}
         self._told.add(line["file"])
         if line not in self._aside[-1000:]:
             self._aside.append(line)

@@ -221,3 +221,29 @@ def test_an_error_of_the_command_is_a_sentence_and_no_traceback(tmp_path: Path, 
     assert ended.returncode in (1, 2)
     assert "Traceback" not in ended.stderr
     assert ended.stderr.splitlines()[-1].startswith(f"explorer {words[0]}: ")
+
+
+def test_one_damaged_spectrum_and_fluxes_in_cgs_do_not_stop_the_others(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    axis = np.linspace(4000.0, 9000.0, 400)
+    shapes = np.sin(axis / 300 + rng.uniform(0, 6, (12, 1))) + 3
+    for k, flux in enumerate(shapes):
+        for name, unit in (("cgs", 1e-17), ("ours", 1.0)):
+            path = tmp_path / name / f"{k}.fits"
+            path.parent.mkdir(exist_ok=True)
+            columns = [
+                fits.Column("wavelength", "D", array=axis * (1e200 if k == 5 else 1.0)),
+                fits.Column("flux", "D", array=flux * unit * np.where((k == 6) & (axis < 5000), 1e60, 1.0)),
+                fits.Column("ivar", "D", array=np.full(400, (100 / unit) ** 2)),
+            ]
+            fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns)]).writeto(path)
+    found = {}
+    for name in ("cgs", "ours"):
+        ingest(tmp_path / name, tmp_path / f"s-{name}")
+        survey = Survey.open(tmp_path / f"s-{name}")
+        prepare(survey, scorers="knn", layouts="pca")
+        found[name] = survey.embedding("pca/spectrum")
+        assert np.isfinite(np.delete(found[name], 5, axis=0)).all()
+    sound = [k for k in range(12) if k not in (5, 6)]
+    assert np.std(found["ours"][sound], axis=0)[0] > 1
+    np.testing.assert_allclose(found["cgs"][sound, 0], found["ours"][sound, 0], rtol=0.05, atol=0.3)

@@ -128,6 +128,8 @@ def _noise(batches: list[Batch]) -> np.ndarray:
     return np.where(np.isfinite(typical) & (typical > 0), typical, 1.0).astype(np.float32)
 
 
+_MOST = 1e12
+"""Largest inverse variance of a scaled cell: beyond a signal-to-noise of a million nothing is gained."""
 CELL = 8.0
 """Width in Å of the cells that spectra are averaged in."""
 
@@ -137,8 +139,8 @@ def _scaled_spectra(batch: Spectra) -> tuple[np.ndarray, np.ndarray]:
 
     Samples whose inverse variance is below a tenth of the spectrum's median (sky lines, edges) count as masked.
     """
-    ivar = np.where(np.isfinite(batch.flux) & np.isfinite(batch.ivar), batch.ivar, 0).astype(np.float32)
-    flux = np.where(ivar > 0, batch.flux, 0).astype(np.float32)
+    ivar = np.where(np.isfinite(batch.flux) & np.isfinite(batch.ivar), batch.ivar, 0.0).astype(np.float64)
+    flux = np.where(ivar > 0, batch.flux, 0.0).astype(np.float64)  # squares of fluxes in cgs leave float32
     width = max(1, round(CELL / float(np.median(np.diff(batch.wavelength)))))
     cells = max(1, flux.shape[1] // width)
     kept = slice(0, cells * width) if flux.shape[1] >= width else slice(None)
@@ -155,7 +157,8 @@ def _scaled_spectra(batch: Spectra) -> tuple[np.ndarray, np.ndarray]:
     noise = np.divide(1.0, weight, out=np.zeros_like(weight), where=good).sum(axis=1, keepdims=True) / count
     signal = np.maximum(power - noise, 0.02 * power)
     signal = np.where(signal > 0, signal, 1.0)
-    return np.clip(mean / np.sqrt(signal), -8, 8) * good, (weight * signal).astype(np.float32)
+    scaled = np.clip(mean / np.sqrt(signal), -8, 8) * good
+    return scaled.astype(np.float32), np.minimum(weight * signal, _MOST).astype(np.float32)
 
 
 def _standardised(vectors: np.ndarray) -> np.ndarray:
