@@ -103,7 +103,9 @@ def join(
                 "Name the column to match with column=…",
             )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    survey.put_embedding(space, out, {"file": path.name, "sha256": digest, "matched_by": by, "rows": rows})
+    survey.put_embedding(
+        space, out, {"file": path.name, "sha256": digest, "matched_by": by, "rows": rows, "of": len(out)}
+    )
     return Joined(space, rows, len(survey), unknown, by)
 
 

@@ -107,11 +107,14 @@ def ingest(
 
 
 def _join_spaces(survey: Survey, plan: Plan) -> Iterator[Aside]:
-    """Store the embeddings found beside the rows, where they are not there already; yields what could not be."""
+    """Store the embeddings found beside the rows, again where the rows are more now; yields what could not be."""
     from explorer.survey.embeddings import join as join_space
 
     for space, path in plan.spaces.items():
-        if space not in survey.spaces and len(survey):
+        told = survey.provenance(f"space:{space}") if space in survey.spaces else {}
+        if told and "file" not in told:
+            yield Aside(path.name, f"the survey has a space {space} of its own", "Rename it: the name makes the space.")
+        elif len(survey) and told.get("of") != len(survey):
             try:
                 join_space(survey, path, space)
             except ReadError as error:

@@ -209,10 +209,16 @@ def test_too_few_rows_make_no_space_and_short_spectra_do(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "words",
-    [["demo", "-n", "0"], ["serve", "nowhere", "--port", "99999"], ["ingest", "in", "out"], ["prepare", "nowhere"]],
+    ("words", "told"),
+    [
+        (["demo", "-n", "0"], "one object or more"),
+        (["serve", "nowhere", "--port", "99999"], "0 to 65535"),
+        (["ingest", "in", "out"], "nothing usable"),
+        (["ingest", "in", "in/what.xyz"], "nothing usable"),
+        (["prepare", "nowhere"], "There are: csc-2.1"),
+    ],
 )
-def test_an_error_of_the_command_is_a_sentence_and_no_traceback(tmp_path: Path, words: list[str]) -> None:
+def test_an_error_of_the_command_is_a_sentence_and_no_traceback(tmp_path: Path, words: list[str], told: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "what.xyz").write_text("?")
     environment = {**os.environ, "EXPLORER_SURVEYS": str(tmp_path), "PYTHONPATH": os.getcwd()}
@@ -220,7 +226,9 @@ def test_an_error_of_the_command_is_a_sentence_and_no_traceback(tmp_path: Path, 
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert ended.returncode in (1, 2)
     assert "Traceback" not in ended.stderr
-    assert ended.stderr.splitlines()[-1].startswith(f"explorer {words[0]}: ")
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith(f"explorer {words[0]}: ")
+    assert told in last
 
 
 def test_one_damaged_spectrum_and_fluxes_in_cgs_do_not_stop_the_others(tmp_path: Path) -> None:
@@ -247,3 +255,16 @@ def test_one_damaged_spectrum_and_fluxes_in_cgs_do_not_stop_the_others(tmp_path:
     sound = [k for k in range(12) if k not in (5, 6)]
     assert np.std(found["ours"][sound], axis=0)[0] > 1
     np.testing.assert_allclose(found["cgs"][sound, 0], found["ours"][sound, 0], rtol=0.05, atol=0.3)
+
+
+def test_embeddings_reach_rows_that_came_later(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    for k in range(4):
+        _made.png(source / f"g{k}.png")
+    vectors = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    np.savez(source / "a_embeddings.npz", embeddings=vectors, ids=np.array([f"g{k}" for k in range(6)]))
+    ingest(source, tmp_path / "s")
+    for k in range(4, 6):
+        _made.png(source / f"g{k}.png")
+    ingest(source, tmp_path / "s")
+    np.testing.assert_array_equal(Survey.open(tmp_path / "s").embedding("a/joint"), vectors)
