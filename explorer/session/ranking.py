@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from explorer.survey.store import Survey
 
 _orders = Shared(8)
+WALK = 50  # a selection of more than one row in so many is paged along the ranking of all
 _LAST = np.iinfo(np.int64).max
 
 
@@ -96,6 +97,28 @@ def page(
     return rows[smallest(np.where(places > 0, places, _LAST), offset, limit)]
 
 
+def walked(order: np.ndarray, mask: np.ndarray, offset: int, limit: int) -> np.ndarray:
+    """Rows in places offset…offset+limit-1 among those of ``order`` (n,) that ``mask`` (n,) holds.
+
+    It looks only as far along the order as it has to: of a large selection, at a few pages.
+    """
+    end, have, start, step = offset + limit, 0, 0, 4096
+    found = [np.empty(0, order.dtype)]
+    while have < end and start < len(order):
+        part = order[start : start + step]
+        part = part[mask[part]]
+        found.append(part)
+        have, start, step = have + len(part), start + step, 2 * step
+    return np.concatenate(found)[offset:end].astype(np.int64)
+
+
+def place(survey: Survey, space: str, scorer: str, mask: np.ndarray | None, row: int) -> int:
+    """How many rows of ``mask`` (n,) (all, where None) stand before ``row`` in the ranking."""
+    before = ranked(survey, space, scorer)
+    before = before[: int(np.flatnonzero(before == row)[0])]
+    return len(before) if mask is None else int(np.count_nonzero(mask[before]))
+
+
 def stepped(survey: Survey, space: str, scorer: str, rows: np.ndarray | None, focus: int, by: int) -> int:
     """The row ``by`` places from ``focus`` along the ranking of ``rows`` (all, where None); it stops at both ends.
 
@@ -146,6 +169,8 @@ def rows_on_page(
     survey, chosen = session.survey, session.selection
     space, scorer = scored(session, space, scorer)
     within = within_selection and chosen.active
+    if within and sort == "rank" and scorer and not descending and len(chosen) * WALK > len(survey):
+        return walked(ranked(survey, space, scorer), chosen.mask, offset, limit)
     rows = chosen.rows if within else None
     if sort == "order" and within and chosen.ordered:
         order = chosen.order[::-1] if descending else chosen.order

@@ -164,8 +164,7 @@ def alone(session: Session, step: Step) -> Selection:
         mask = query.matches(step["query"], scope)
     elif "polygon" in step:
         vertices = Polygon(step["layout"], step["space"], step["polygon"]).vertices
-        mask = np.zeros(len(survey), bool)
-        mask[point_map(survey, step["space"], step["layout"]).inside(vertices)] = True
+        mask = point_map(survey, step["space"], step["layout"]).inside_mask(vertices)
     elif "ids" in step:
         rows = _unique(survey.rows_of(step["ids"]))
         mask = np.zeros(len(survey), bool)

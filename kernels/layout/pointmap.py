@@ -140,13 +140,21 @@ class PointMap:
         The polygon closes itself. One of zero area holds nothing; a point exactly on an edge may fall on
         either side.
         """
+        return select.rows_inside(self._points, len(self), self._vertices(polygon))
+
+    def inside_mask(self, polygon: ArrayLike) -> NDArray:
+        """:meth:`inside` as (n,) bool, sooner where it holds many rows."""
+        return select.mask_inside(self._points, len(self), self._vertices(polygon))
+
+    @staticmethod
+    def _vertices(polygon: ArrayLike) -> NDArray:
         vertices = np.asarray(polygon, dtype=np.float64)
         if vertices.ndim != 2 or vertices.shape[1] != 2 or len(vertices) < 3:
             raise ValueError(f"polygon: expected at least 3 vertices (m, 2), got shape {vertices.shape}")
         if not (np.abs(vertices) < _LARGEST).all():
             k = int(np.flatnonzero(~(np.abs(vertices) < _LARGEST).all(axis=1))[0])
             raise ValueError(f"polygon: vertex {k} is {tuple(vertices[k].tolist())}; vertices must be finite numbers")
-        return select.rows_inside(self._points, len(self), vertices)
+        return vertices
 
     def nearest(self, x: float, y: float) -> int:
         """Row of the point nearest to (x, y), the lowest of equally near ones; -1 on a map without points."""

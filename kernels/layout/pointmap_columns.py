@@ -22,10 +22,14 @@ _LAYERS = 3  # selections kept
 
 
 class Columns:
-    """The last few columns, gathered to sorted order; a column is known by its array, which must not change."""
+    """The last few columns, gathered to sorted order; a column is known by its array, which must not change.
 
-    def __init__(self, rows: NDArray, keep: NDArray | None = None) -> None:
-        self._rows, self._keep = rows, keep
+    Those of a selection that keeps every point take the columns of the ``whole`` map and blank what ``keep`` leaves
+    out: one pass in order, where gathering jumps about.
+    """
+
+    def __init__(self, rows: NDArray, whole: Columns | None = None, keep: NDArray | None = None) -> None:
+        self._rows, self._whole, self._keep = rows, whole, keep
         self._kept: OrderedDict[tuple, tuple[Any, NDArray]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -37,8 +41,10 @@ class Columns:
         """float32 in sorted order, NaN for points outside the selection."""
 
         def make() -> NDArray:
+            if self._whole is not None and self._keep is not None:
+                return np.where(self._keep, self._whole.numbers(column), np.float32(np.nan))
             with np.errstate(over="ignore"):
-                return self._sorted(column.astype(np.float32, copy=False), np.nan)
+                return self._sorted(column.astype(np.float32, copy=False))
 
         return self._once(column, "numbers", make)
 
@@ -47,8 +53,10 @@ class Columns:
 
         def make() -> NDArray:
             dtype = np.uint8 if categories < 256 else np.uint16
+            if self._whole is not None and self._keep is not None:
+                return np.where(self._keep, self._whole.codes(column, categories), dtype(categories))
             some = column if column.dtype.kind in "ub" else np.where(column >= 0, column, categories)
-            return self._sorted(some.astype(dtype, copy=False), categories)
+            return self._sorted(some.astype(dtype, copy=False))
 
         return self._once(column, f"codes {categories}", make)
 
@@ -74,14 +82,12 @@ class Columns:
                 self._kept.popitem(last=False)
             return array
 
-    def _sorted(self, column: NDArray, missing: float) -> NDArray:
+    def _sorted(self, column: NDArray) -> NDArray:
         out = np.empty(len(self._rows), column.dtype)
         raw = f"u{column.dtype.itemsize}"  # few types, so that few are compiled
         edges = np.linspace(0, len(out), cores() + 1).astype(np.int64) if len(out) > 50_000 else [0, len(out)]
         source, target = np.require(column, requirements=["C", "W"]).view(raw), out.view(raw)
         in_threads([partial(_gather, source, self._rows, int(a), int(b), target) for a, b in pairwise(edges)])
-        if self._keep is not None:
-            out[self._keep == 0] = missing
         return out
 
 
@@ -101,6 +107,21 @@ def _sample(column: NDArray) -> NDArray:
 def _gather(column, rows, begin, end, out):
     for p in range(begin, end):
         out[p] = column[rows[p]]
+
+
+def _sorted_bits(bits: NDArray, rows: NDArray) -> NDArray:
+    """(k,) uint8: the bits of ``rows``. A bit for each row stays in the cache where a byte would not."""
+    out = np.empty(len(rows), np.uint8)
+    edges = np.linspace(0, len(out), cores() + 1).astype(np.int64)
+    in_threads([partial(_gather_bits, bits, rows, int(a), int(b), out) for a, b in pairwise(edges)])
+    return out
+
+
+@njit
+def _gather_bits(bits, rows, begin, end, out):
+    for p in range(begin, end):
+        row = np.uint32(rows[p])
+        out[p] = (bits[row >> np.uint32(3)] >> np.uint8(row & np.uint32(7))) & np.uint8(1)
 
 
 @dataclass(frozen=True)
@@ -144,23 +165,27 @@ class Layers:
             if key in self._made:
                 self._made.move_to_end(key)
                 return self._made[key]
-            layer = self._make(np.flatnonzero(chosen) if chosen.dtype == bool else np.unique(chosen))
+            layer = self._make(chosen if chosen.dtype == bool else np.unique(chosen))
             self._made[key] = layer
             while len(self._made) > _LAYERS:
                 self._made.popitem(last=False)
             return layer
 
-    def _make(self, rows: NDArray) -> Layer:
+    def _make(self, chosen: NDArray) -> Layer:
+        """The layer of a mask (n,) bool or of distinct rows (k,) int64."""
         points = self.base.points
-        if len(rows) <= max(len(self.xy) // 8, 10_000):
+        count = np.count_nonzero(chosen) if chosen.dtype == bool else len(chosen)
+        if count <= max(len(self.xy) // 8, 10_000):
+            rows = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
             xy = self.xy[rows]
             own = sort_points(xy[:, 0], xy[:, 1])
             own = replace(own, rows=rows[own.rows].astype(np.uint32))
             return Layer(own, Columns(own.rows))
-        mask = np.zeros(len(self.xy), np.uint8)
-        mask[rows] = 1
-        keep = Columns(points.rows).codes(mask, 2)
-        return Layer(points, Columns(points.rows, keep), keep)
+        if chosen.dtype != bool:
+            chosen, rows = np.zeros(len(self.xy), bool), chosen
+            chosen[rows] = True
+        keep = _sorted_bits(np.packbits(chosen, bitorder="little"), points.rows)
+        return Layer(points, Columns(points.rows, self.base.columns, keep), keep)
 
     def _as_mask(self, mask: ArrayLike) -> NDArray:
         given = np.ascontiguousarray(mask)

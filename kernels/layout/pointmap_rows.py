@@ -19,20 +19,32 @@ def ascending(parts: list[NDArray], total: int) -> NDArray:
     found = sum(len(part) for part in parts)
     if found < 20_000:
         return np.sort(np.concatenate(parts)).astype(np.int64)
+    words, edges, counts = _as_bits(parts, total)
+    out = np.empty(found, np.int64)
+    ends = np.cumsum(counts)
+    in_threads(
+        [
+            partial(_read_bits, words, int(a), int(b), out[end - count : end])
+            for (a, b), end, count in zip(pairwise(edges), ends, counts, strict=True)
+        ]
+    )
+    return out
+
+
+def as_mask(parts: list[NDArray], total: int) -> NDArray:
+    """The rows found in ``parts`` (uint32) as (total,) bool."""
+    words = _as_bits(parts, total)[0]
+    return np.unpackbits(words.astype("<u8", copy=False).view(np.uint8), count=total, bitorder="little").view(bool)
+
+
+def _as_bits(parts: list[NDArray], total: int) -> tuple[NDArray, NDArray, list[int]]:
+    """Words of one bit for each row, with the edges of a few stretches of them and the bits set in each."""
     groups = min(cores(), 4)
     maps = np.zeros((groups, total // 64 + 1), np.uint64)
     in_threads([partial(_set_bits, [part for part in parts[g::groups] if len(part)], maps[g]) for g in range(groups)])
     edges = np.linspace(0, maps.shape[1], groups + 1).astype(np.int64)
     counts = in_threads([partial(_merge_bits, maps, int(a), int(b)) for a, b in pairwise(edges)])
-    out = np.empty(found, np.int64)
-    ends = np.cumsum(counts)
-    in_threads(
-        [
-            partial(_read_bits, maps[0], int(a), int(b), out[end - count : end])
-            for (a, b), end, count in zip(pairwise(edges), ends, counts, strict=True)
-        ]
-    )
-    return out
+    return maps[0], edges, counts
 
 
 def _set_bits(parts: list[NDArray], bits: NDArray) -> None:

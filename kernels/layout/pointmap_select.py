@@ -16,23 +16,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels._parallel import cores, in_threads, njit
-from kernels.layout.pointmap_rows import ascending
+from kernels.layout.pointmap_rows import as_mask, ascending
 from kernels.layout.pointmap_sort import Strips
 
 
 def rows_inside(points: Strips, total: int, polygon: NDArray) -> NDArray:
     """Rows (k,) int64 ascending, of ``total``, inside the closed ``polygon`` (m, 2) float64, even-odd."""
+    return ascending(_found(points, polygon), total)
+
+
+def mask_inside(points: Strips, total: int, polygon: NDArray) -> NDArray:
+    """The same as (total,) bool."""
+    return as_mask(_found(points, polygon), total)
+
+
+def _found(points: Strips, polygon: NDArray) -> list[NDArray]:
+    """The rows inside, in any order, in a few parts (uint32)."""
     edges = _edges(polygon)
     if len(edges) == 0 or len(points.rows) == 0:
-        return np.empty(0, np.int64)
+        return [np.empty(0, np.uint32)]
     met = np.flatnonzero((points.high >= edges[:, 1].min()) & (points.low <= edges[:, 3].max()))
     if len(met) == 0:
-        return np.empty(0, np.int64)
+        return [np.empty(0, np.uint32)]
     first, last = int(met[0]), int(met[-1]) + 1
     offsets, members = _edges_of_strips(points.low[first:last], points.high[first:last], edges)
     parts = 1 if points.start[last] - points.start[first] < 50_000 else 4 * cores()
     cuts = np.linspace(first, last, min(parts, last - first) + 1).astype(np.int64)
-    found = in_threads(
+    return in_threads(
         [
             partial(
                 _inside, points.x, points.y, points.rows, points.start, points.low, points.high,
@@ -41,7 +51,6 @@ def rows_inside(points: Strips, total: int, polygon: NDArray) -> NDArray:
             for a, b in pairwise(cuts)
         ]
     )  # fmt: skip
-    return ascending(found, total)
 
 
 def _edges(polygon: NDArray) -> NDArray:

@@ -12,9 +12,9 @@ import shapely
 
 from explorer.session import Polygon, QueryError, Selection, Session
 from explorer.session.history import History
-from explorer.session.legend import bins_of, counted
+from explorer.session.legend import bins_of, counted, tally
 from explorer.session.maps import point_map
-from explorer.session.ranking import smallest, sort_keys
+from explorer.session.ranking import smallest, sort_keys, walked
 from explorer.survey.store import Survey
 from kernels.registry import UnknownName
 
@@ -691,7 +691,10 @@ def test_a_million_rows_are_selected_and_ranked_without_a_wait(monkeypatch) -> N
     survey = Million()
     rng = np.random.default_rng(0)
     chosen = np.sort(rng.choice(n, 400_000, replace=False))
-    monkeypatch.setattr("explorer.session.recipe.point_map", lambda *_: type("Map", (), {"inside": lambda *_: chosen}))
+    mask = np.isin(np.arange(n), chosen)
+    monkeypatch.setattr(
+        "explorer.session.recipe.point_map", lambda *_: type("Map", (), {"inside_mask": lambda *_: mask})
+    )
     session = Session(survey, "ann")
     lasso = Polygon("umap", "pca/image", CONCAVE)
     assert best(lambda: session.select(lasso).rows) < 0.1
@@ -703,3 +706,20 @@ def test_a_million_rows_are_selected_and_ranked_without_a_wait(monkeypatch) -> N
     assert best(lambda: session.counts("kind")) < 0.1
     session.select(chosen)
     assert best(lambda: session.step(1)) < 0.1
+
+
+def test_a_large_selection_is_walked_along_the_ranking_as_far_as_a_page_needs() -> None:
+    rng = np.random.default_rng(5)
+    order, mask = rng.permutation(50_000).astype(np.int32), rng.random(50_000) < 0.3
+    expected = order[mask[order]]
+    for offset, limit in ((0, 50), (3, 1), (9_990, 100), (len(expected) - 5, 50), (len(expected), 50), (0, 0)):
+        assert walked(order, mask, offset, limit).tolist() == expected[offset : offset + limit].tolist()
+    assert walked(order, np.zeros(50_000, bool), 0, 50).tolist() == []
+
+
+def test_a_tally_by_blocks_is_a_count() -> None:
+    rng = np.random.default_rng(6)
+    codes, mask = rng.integers(0, 7, 200_000).astype(np.uint8), rng.random(200_000) < 0.5
+    assert tally(codes, 9).tolist() == [int((codes == c).sum()) for c in range(9)]
+    assert tally(codes, 9, mask).tolist() == [int((codes[mask] == c).sum()) for c in range(9)]
+    assert tally(codes[:0], 3).tolist() == [0, 0, 0]

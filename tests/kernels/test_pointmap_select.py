@@ -246,3 +246,32 @@ def test_two_threads_at_once_under_workqueue():
     done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip() == "agree"
+
+
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 5_000, 130_000])
+def test_the_mask_of_a_polygon_is_that_of_its_rows(n: int) -> None:
+    rng = np.random.default_rng(n)
+    xy = rng.normal(size=(n, 2)).astype(np.float32)
+    xy[rng.random(n) < 0.1] = np.nan
+    points = PointMap(xy)
+    for star in (np.array([(0, 2), (1.2, -1.6), (-1.9, 0.6), (1.9, 0.6), (-1.2, -1.6)]), np.full((3, 2), 9.0)):
+        mask = points.inside_mask(star)
+        assert mask.dtype == bool
+        assert mask.shape == (n,)
+        assert np.flatnonzero(mask).tolist() == points.inside(star).tolist()
+
+
+def test_large_selections_draw_what_small_maps_of_them_draw() -> None:
+    """Beyond an eighth of the points a selection is drawn from the whole map; a map of its rows is the reference."""
+    rng = np.random.default_rng(3)
+    xy, values = rng.normal(size=(40_000, 2)).astype(np.float32), rng.normal(size=40_000)
+    codes = rng.integers(-1, 5, 40_000)
+    points, mask, window = PointMap(xy), rng.random(40_000) < 0.6, (-1.0, 1.5, -2.0, 1.0)
+    rows, own = np.flatnonzero(mask), PointMap(xy[mask])
+    for how, column in (("count", None), ("mean", values), ("max", values), ("category", codes)):
+        taken = None if column is None else column[mask]
+        colours = {"palette": ["#ff0000", "#00ff00", "#0000ff", "#888888", "#123456"]} if how == "category" else {}
+        expected = own.draw(window, (50, 60), values=taken, how=how, **colours)
+        for chosen in ({"mask": mask}, {"rows": rows}):
+            found = points.draw(window, (50, 60), values=column, how=how, **chosen, **colours)
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
