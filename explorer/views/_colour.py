@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from explorer.session.columns import Shared, Text
+from explorer.session.legend import BLOCK, tally
 from explorer.views._shade import robust_limits
 from explorer.views._theme import CATEGORIES
 
 PALETTE = len(CATEGORIES["dark"])
+BARS = 40  # of the histogram in a legend
 MOST_CATEGORIES = 40  # whole numbers with at most so many distinct values are categories
 
 _categories = Shared(12)
@@ -33,6 +36,24 @@ class Values:
     limits: tuple[float, float]
     unit: str = ""
 
+    @cached_property
+    def places(self) -> np.ndarray:
+        """(n,) uint8: the bar of each row in a histogram of ``BARS`` between the limits, BARS where missing."""
+        low, high = self.limits
+        high = high if high > low else low + 1
+        found = np.empty(len(self.values), np.uint8)
+        for start in range(0, len(found), BLOCK):
+            part = self.values[start : start + BLOCK].astype(np.float64)
+            with np.errstate(invalid="ignore"):
+                bar = np.clip((part - low) / (high - low) * BARS, 0, BARS - 1)
+            found[start : start + BLOCK] = np.where(np.isnan(bar), BARS, bar).astype(np.uint8)
+        return found
+
+    @cached_property
+    def totals(self) -> np.ndarray:
+        """(BARS + 1,) rows of each bar, and without a value."""
+        return tally(self.places, BARS + 1)
+
 
 @dataclass(frozen=True)
 class Categories:
@@ -46,6 +67,11 @@ class Categories:
     codes: np.ndarray
     labels: list[str]
     slots: np.ndarray = field(repr=False)
+
+    @cached_property
+    def totals(self) -> np.ndarray:
+        """(others + 1,) rows of each colour."""
+        return tally(self.slots, self.others + 1)
 
     @property
     def others(self) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from explorer.session.legend import tally
 from explorer.views import _shade
-from explorer.views._colour import Categories, Colouring, Values
+from explorer.views._colour import BARS, Categories, Colouring, Values
 from explorer.views._theme import CATEGORIES, OTHER, escape
 
 CSS = """
@@ -28,8 +29,6 @@ CSS = """
 .lg .ramp { height: 8px; border-radius: 3px; }
 .lg .ends { color: var(--ax-muted); font-size: 11.5px; white-space: nowrap; }
 """
-
-BINS = 40
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -67,8 +66,8 @@ def _name(name: str, unit: str = "") -> str:
 
 def _categories(colour: Categories, mask: np.ndarray | None, mode: str) -> str:
     slots = colour.others + 1
-    every = np.bincount(colour.slots, minlength=slots)
-    chosen = None if mask is None else np.bincount(colour.slots[mask], minlength=slots)
+    every = colour.totals
+    chosen = None if mask is None else tally(colour.slots, slots, mask)
     entries = []
     for place in range(slots):
         rest = place == colour.others
@@ -92,17 +91,13 @@ def _categories(colour: Categories, mask: np.ndarray | None, mode: str) -> str:
 def _values(colour: Values, mask: np.ndarray | None, mode: str, continuous: str) -> str:
     low, high = colour.limits
     high = high if high > low else low + 1
-    with np.errstate(invalid="ignore"):
-        place = np.clip((colour.values - low) / (high - low) * BINS, 0, BINS - 1)
-    known = np.isfinite(place)
-    place = np.where(known, place, 0).astype(np.int64)
-    every = np.bincount(place[known], minlength=BINS)
+    every = colour.totals[:BARS]
     bars = [_bar(n, every.max(), "") for n in every]
     if mask is not None:
-        chosen = np.bincount(place[known & mask], minlength=BINS)
+        chosen = tally(colour.places, BARS + 1, mask)[:BARS]
         bars = [bar + _bar(n, chosen.max(), "on") for bar, n in zip(bars, chosen, strict=True)]
     hist = "".join(f"<i>{bar}</i>" for bar in bars)
-    missing = int((~known).sum())
+    missing = int(colour.totals[BARS])
     left = f'<span class="ends">{count(missing)} without</span>' if missing else ""
     return (
         f'<span class="ends">{number(low, 3)}</span><span class="bar"><span class="hist">{hist}</span>'

@@ -53,6 +53,7 @@ class MapView:
         self.shape = (640, 640)
         self.window = self.home = (0.0, 1.0, 0.0, 1.0)
         self.spread = 0
+        self._told_legend: tuple[Any, Any, Any] = (None, None, None)
         self._laid: set[int] = set()  # rows whose thumbnails lie on the map
         self._size = frames.THUMBNAIL
         watched = [
@@ -100,7 +101,7 @@ class MapView:
         if space not in survey.spaces or layout not in survey.layouts(space):
             self.points = None
             self.over.object = nothing_yet(survey)
-            self.legend.markup = ""
+            self.legend.markup, self._told_legend = "", (None, None, None)
             return
 
         def job() -> tuple[Any, np.ndarray, Any]:
@@ -213,7 +214,11 @@ class MapView:
         self._draw_legend(mask)
 
     def _draw_legend(self, mask: np.ndarray | None) -> None:
-        self.legend.markup = legend(self.colour, mask, (self.screen.theme, self.screen.continuous))
+        colour, selection, look = self.colour, self.session.selection, (self.screen.theme, self.screen.continuous)
+        before = self._told_legend  # counting ten million rows again for each window would be felt
+        if before[0] is not colour or before[1] is not selection or before[2] != look:
+            self._told_legend = (colour, selection, look)
+            self.legend.markup = legend(colour, mask, look)
 
     def _draw_corner(self) -> None:
         session = self.session

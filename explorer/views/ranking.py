@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import panel as pn
 
+from explorer.session import ranking
 from explorer.views._board import Board
 from explorer.views._map_frame import data_url
 from explorer.views._map_legend import count, number
@@ -131,16 +132,10 @@ def place_of(session: Any, row: int) -> int:
         return -1
     if chosen.active and chosen.ordered:
         return int(np.flatnonzero(chosen.order == row)[0])
-    rows = chosen.rows if chosen.active else np.arange(len(survey))
-    before = int(np.searchsorted(rows, row))
+    mask = chosen.mask if chosen.active else None
     if session.scorer not in survey.scores(session.space):
-        return before
-    ranks = survey.rank(session.space, session.scorer)
-    mine, among = int(ranks[row]), ranks[rows] if chosen.active else ranks
-    if mine == 0:  # rows without a score stand at the end
-        return int(np.count_nonzero(among)) + int(np.count_nonzero(among[:before] == 0))
-    ahead = int(np.count_nonzero((among > 0) & (among < mine)))
-    return ahead + int(np.count_nonzero(among[:before] == mine))
+        return row if mask is None else int(np.count_nonzero(mask[:row]))
+    return ranking.place(survey, session.space, session.scorer, mask, row)
 
 
 def scores_given(session: Any) -> dict[str, float]:
