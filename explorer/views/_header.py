@@ -41,9 +41,10 @@ CSS = """
 .hd button:hover { background: var(--ax-raised); color: var(--ax-text); }
 .hd button:focus-visible { outline: 2px solid var(--ax-focus); }
 .hd .user { color: var(--ax-faint); font-size: 11.5px; white-space: nowrap; }
-@media (max-width: 1240px) { .hd .brand small, .hd .user, .hd .opt { display: none; } .hd select { max-width: 92px; }
+@media (max-width: 1240px) { .hd .brand small, .hd .user { display: none; } .hd select { max-width: 92px; }
   .hd .brand b { max-width: 120px; } }
-@media (max-width: 900px) { .hd label span { display: none; } }
+@media (max-width: 1100px) { .hd { gap: 5px; } .hd select { max-width: 84px; } .hd .brand b { max-width: 84px; } }
+@media (max-width: 900px) { .hd label span, .hd .opt { display: none; } }
 """
 
 _LOGO = (

@@ -30,7 +30,10 @@ _TOOLBAR_CSS = """
 .bk-tool-icon { background-color: var(--ax-muted); }
 .bk-active .bk-tool-icon { background-color: var(--ax-select); }
 """
-_FIGURE_CSS = ":host, :host(:focus), :host(:focus-visible), :host *, .bk-events:focus { outline: none !important; }"
+_FIGURE_CSS = """
+:host, :host(:focus), :host(:focus-visible) { outline: none; }
+:host, .bk-Canvas { --outline-style: none !important; }  /* no dotted frame around a map that was clicked */
+"""
 
 
 class MapFigure:
@@ -125,10 +128,11 @@ class MapFigure:
         self.thumbs.data = {"url": list(urls), "x": xy[:, 0].tolist(), "y": xy[:, 1].tolist(), "edge": list(edges)}
 
     def widen_focus(self, around: int) -> None:
-        """Draw the focus around a thumbnail of this size, or with 0 as a small ring with a cross."""
-        size = 24 if not around else round(1.42 * (around - 6)) + 4
+        """Draw the focus as a frame around a thumbnail of this size, or with 0 as a small ring with a cross."""
+        size, marker = (around + 4, "square") if around else (24, "circle")
         if self._ring.size != size:
-            self._ring.size = self._halo.size = size
+            self._ring.update(size=size, marker=marker)
+            self._halo.update(size=size, marker=marker)
             self._cross.line_alpha = 0.0 if around else 1.0
 
     def mark(self, source: ColumnDataSource, at: np.ndarray | None) -> None:

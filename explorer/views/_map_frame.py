@@ -31,9 +31,14 @@ class Frame:
     spread: int
 
 
-def full_window(xy: np.ndarray, shape: tuple[int, int], margin: float = 0.06) -> Window:
-    """The window of a canvas ``(height, width)`` that holds every finite position, with square units."""
+def full_window(xy: np.ndarray, shape: tuple[int, int], margin: float | None = None) -> Window:
+    """The window of a canvas ``(height, width)`` that holds every finite position, with square units.
+
+    By default a few rows get a margin in which their thumbnails fit.
+    """
     finite = xy[np.isfinite(xy).all(axis=1)]
+    if margin is None:
+        margin = 0.06 if len(finite) > LONE else 0.7 * LARGE / min(shape)
     if not len(finite):
         return (0.0, 1.0, 0.0, 1.0)
     low, high = finite.min(axis=0).astype(float), finite.max(axis=0).astype(float)

@@ -10,8 +10,8 @@ from explorer.views._colour import BARS, Categories, Colouring, Values
 from explorer.views._theme import CATEGORIES, OTHER, escape
 
 CSS = """
-.lg { display: flex; align-items: center; gap: 6px 14px; flex-wrap: wrap; height: 100%; padding: 0 12px;
-  box-sizing: border-box; align-content: center; overflow: hidden; }
+.lg { display: flex; align-items: center; gap: 2px 12px; flex-wrap: wrap; height: 100%; padding: 3px 12px;
+  box-sizing: border-box; align-content: safe center; overflow: auto; scrollbar-width: thin; }
 .lg .name { color: var(--ax-muted); font-size: 11px; max-width: 150px; overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap; }
 .lg button { all: unset; display: inline-flex; align-items: center; gap: 6px; cursor: pointer; padding: 2px 6px;

@@ -98,7 +98,7 @@ class MapView:
         session, survey = self.session, self.session.survey
         space, layout = session.space, session.layout
         self._draw_corner()
-        if space not in survey.spaces or layout not in survey.layouts(space):
+        if not len(survey) or space not in survey.spaces or layout not in survey.layouts(space):
             self.points = None
             self.over.object = nothing_yet(survey)
             self.legend.markup, self._told_legend = "", (None, None, None)

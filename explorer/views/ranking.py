@@ -47,7 +47,7 @@ CSS = """
 .rk .foot button:hover { background: var(--ax-raised); }
 .rk .foot button:focus-visible { outline: 2px solid var(--ax-focus); }
 .rk .foot button[disabled] { color: var(--ax-faint); opacity: .5; pointer-events: none; }
-@media (max-width: 1100px) { .rk .wide { display: none; } }
+@media (max-width: 900px) { .rk .wide { display: none; } }
 """
 
 

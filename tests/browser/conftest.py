@@ -79,11 +79,12 @@ class Seen:
             """() => { for (const root of Bokeh.documents[0].roots()) {
               const f = [...root.references()].find((m) => m.type === "Figure" && m.toolbar_location === "right")
               if (!f) continue
-              return [f.x_range, f.y_range].flatMap((r) => [r.start, r.end]).concat(f.inner_width, f.inner_height)
+              return [f.x_range, f.y_range].flatMap((r) => [r.start, r.end]).concat(f.inner_width, f.inner_height, f.min_border ?? 0)
             } }"""
         )
         names = ("x0", "x1", "y0", "y1", "width", "height")
-        return {"left": box["x"], "top": box["y"], **dict(zip(names, ranges, strict=True))}
+        border = ranges.pop()
+        return {"left": box["x"] + border, "top": box["y"] + border, **dict(zip(names, ranges, strict=True))}
 
     def on_screen(self, xy: np.ndarray) -> np.ndarray:
         """Positions (m, 2) of the layout as pixels of the page."""
@@ -101,6 +102,7 @@ class Seen:
         self.page.mouse.down()
         for x, y in pixels[1:]:
             self.page.mouse.move(x, y, steps=4)
+            self.page.wait_for_timeout(20)  # a busy browser merges moves, and a corner would be lost
         self.page.mouse.up()
         for key in held:
             self.page.keyboard.up(key)

@@ -294,3 +294,10 @@ def test_few_rows_get_large_thumbnails_and_the_focus_stands_around_one(view: Map
     assert view.canvas._ring.size > frames.LARGE > ring, "the ring leaves the picture free"
     session.focus_on(5)
     assert view.canvas._ring.size == ring
+
+
+def test_a_few_rows_leave_room_for_their_thumbnails_at_the_edge() -> None:
+    xy = np.random.default_rng(0).uniform(-1, 1, (10, 2))
+    x0, x1, y0, y1 = frames.full_window(xy, (600, 600))
+    edge = min(xy.min(0)[0] - x0, x1 - xy.max(0)[0], xy.min(0)[1] - y0, y1 - xy.max(0)[1])
+    assert edge / (x1 - x0) * 600 > frames.LARGE / 2
