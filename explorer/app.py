@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.session.session import Session
+from kernels.registry import UnknownName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +59,12 @@ class Explorer:
         for name in ("space", "layout", "scorer", "color_by", "stretch"):
             if getattr(self.options, name):
                 setattr(self.session, name, getattr(self.options, name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_") and name not in ("options", "session") and not hasattr(type(self), name):
+            known = [n for n, v in vars(type(self)).items() if isinstance(v, property) and v.fset and n[0] != "_"]
+            raise UnknownName("control", name, sorted(known))
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         return f"<Explorer of {self.survey.name!r}: {len(self.survey)} rows, {len(self.selection)} selected>"
