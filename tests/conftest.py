@@ -16,3 +16,8 @@ def shared_data() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data at {root}: set EXPLORER_TEST_DATA to a folder that holds it")
     return root
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests come last: they serve pages from threads of this process, whose loops live on."""
+    items.sort(key=lambda item: "tests/browser/" in item.nodeid)
