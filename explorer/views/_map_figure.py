@@ -117,7 +117,7 @@ class MapFigure:
 
     def dim(self, dimmed: bool) -> None:
         """Let the selection stand out from the rest."""
-        self._base_glyph.global_alpha = 0.25 if dimmed else 1.0
+        self._base_glyph.global_alpha = 0.35 if dimmed else 1.0
 
     def show_thumbnails(self, xy: np.ndarray, urls: Sequence[str], edges: Sequence[str], size: int = THUMBNAIL) -> None:
         """Pictures at positions (m, 2), each with the colour of its frame; ``size`` with the gap to a neighbour."""

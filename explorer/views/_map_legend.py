@@ -95,7 +95,7 @@ def _values(colour: Values, mask: np.ndarray | None, mode: str, continuous: str)
     bars = [_bar(n, every.max(), "") for n in every]
     if mask is not None:
         chosen = tally(colour.places, BARS + 1, mask)[:BARS]
-        bars = [bar + _bar(n, chosen.max(), "on") for bar, n in zip(bars, chosen, strict=True)]
+        bars = [bar + _bar(n, every.max(), "on") for bar, n in zip(bars, chosen, strict=True)]
     hist = "".join(f"<i>{bar}</i>" for bar in bars)
     missing = int(colour.totals[BARS])
     left = f'<span class="ends">{count(missing)} without</span>' if missing else ""

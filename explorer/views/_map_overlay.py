@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from explorer.views._map_frame import data_url
@@ -27,18 +28,35 @@ CORNER_CSS = """
 .corner button { all: unset; cursor: pointer; padding: 2px 8px; border-radius: 9px; border: 1px solid var(--ax-line);
   background: var(--ax-panel); color: var(--ax-muted); font-size: 11px; }
 .corner button:hover { color: var(--ax-text); border-color: var(--ax-strong-line); }
+.corner .quality { color: var(--ax-faint); font-size: 11px; cursor: help; }
 .corner button:focus-visible { outline: 2px solid var(--ax-focus); }
 """
 
 
 def corner(space: str, layout: str, thumbnails: str, survey: Any) -> str:
-    """HTML of the map's corner: which layout it is, and whether thumbnails lie on it."""
+    """HTML of the map's corner: which layout it is, how far to trust it, and whether thumbnails lie on it."""
     if not layout:
         return ""
-    told = f"<span>{escape(space)} · {escape(layout)}</span>"
+    told = f"<span>{escape(space)} · {escape(layout)}</span>{_quality(space, layout, survey)}"
     title = "Thumbnails on the map: auto shows them when few rows are in view"
     button = f'<button data-do="thumbnails" title="{title}">thumbnails {thumbnails}</button>'
     return f'<div class="corner">{told}{button if "image" in survey.modalities else ""}</div>'
+
+
+def _quality(space: str, layout: str, survey: Any) -> str:
+    """What is recorded of a layout's quality, in a few words with their meaning as a tooltip; '' where nothing is."""
+    if space not in survey.spaces or layout not in survey.layouts(space):
+        return ""
+    quality = survey.provenance(f"layout:{space}:{layout}").get("quality") or {}
+    trust, recall = (float(quality.get(name, "nan")) for name in ("trustworthiness", "neighbour_recall"))
+    if not (math.isfinite(trust) and math.isfinite(recall)):
+        return ""
+    title = (
+        f"Trustworthiness {trust:.3f}: 1 where rows that lie close on the map are close in the space. "
+        f"Neighbour recall {recall:.3f}: the share of a row's {quality['k']} neighbours in the space that are its "
+        f"neighbours on the map. Among {quality['sample']:,} rows"
+    )
+    return f'<span class="quality" title="{escape(title)}">trust {trust:.2f} · recall {recall:.2f}</span>'
 
 
 def nothing_yet(survey: Any) -> str:

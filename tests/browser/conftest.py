@@ -79,7 +79,8 @@ class Seen:
             """() => { for (const root of Bokeh.documents[0].roots()) {
               const f = [...root.references()].find((m) => m.type === "Figure" && m.toolbar_location === "right")
               if (!f) continue
-              return [f.x_range, f.y_range].flatMap((r) => [r.start, r.end]).concat(f.inner_width, f.inner_height, f.min_border ?? 0)
+              return [f.x_range, f.y_range].flatMap((r) => [r.start, r.end])
+                .concat(f.inner_width, f.inner_height, f.min_border ?? 0)
             } }"""
         )
         names = ("x0", "x1", "y0", "y1", "width", "height")

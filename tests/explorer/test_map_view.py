@@ -301,3 +301,14 @@ def test_a_few_rows_leave_room_for_their_thumbnails_at_the_edge() -> None:
     x0, x1, y0, y1 = frames.full_window(xy, (600, 600))
     edge = min(xy.min(0)[0] - x0, x1 - xy.max(0)[0], xy.min(0)[1] - y0, y1 - xy.max(0)[1])
     assert edge / (x1 - x0) * 600 > frames.LARGE / 2
+
+
+def test_the_bars_of_a_selection_are_never_taller_than_those_of_all(view: MapView, session: Session) -> None:
+    session.color_by = "z"
+    mask = np.zeros(len(session.survey), bool)
+    mask[::7] = True
+    made = legend(view.colour, mask, ("dark", "viridis"))
+    pairs = re.findall(r'<s class="" style="height:(\d+)%"></s><s class="on" style="height:(\d+)%">', made)
+    assert len(pairs) == 40
+    assert all(int(every) >= int(chosen) for every, chosen in pairs)
+    assert any(int(every) > int(chosen) > 0 for every, chosen in pairs)
