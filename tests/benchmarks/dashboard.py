@@ -57,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
     parser.add_argument("--points", type=float, nargs="+", default=[1e7], help="rows of the catalogues (default 1e7)")
     parser.add_argument("--repeats", type=int, default=40, help="pans, turns of the wheel and lassos (default 40)")
-    parser.add_argument("--keep", type=Path, default=None, help="a folder in which the surveys are kept and found again")
+    parser.add_argument(
+        "--keep", type=Path, default=None, help="a folder in which the surveys are kept and found again"
+    )
 
 
 def run(options: argparse.Namespace) -> list[Row]:
