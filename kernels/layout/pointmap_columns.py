@@ -137,7 +137,7 @@ class Layer:
 class Layers:
     """The whole map and the last few selections of it, known by their content.
 
-    A selection of up to an eighth of the points is sorted as a small map of its own (its cost is the
+    A selection of up to one point in 100 is sorted as a small map of its own (its cost is the
     selection's); a larger one becomes a byte per point in sorted order.
     """
 
@@ -175,7 +175,7 @@ class Layers:
         """The layer of a mask (n,) bool or of distinct rows (k,) int64."""
         points = self.base.points
         count = np.count_nonzero(chosen) if chosen.dtype == bool else len(chosen)
-        if count <= max(len(self.xy) // 8, 10_000):
+        if count <= max(len(self.xy) // 100, 10_000):
             rows = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
             xy = self.xy[rows]
             own = sort_points(xy[:, 0], xy[:, 1])

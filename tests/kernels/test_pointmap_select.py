@@ -262,7 +262,7 @@ def test_the_mask_of_a_polygon_is_that_of_its_rows(n: int) -> None:
 
 
 def test_large_selections_draw_what_small_maps_of_them_draw() -> None:
-    """Beyond an eighth of the points a selection is drawn from the whole map; a map of its rows is the reference."""
+    """Beyond one point in 100 a selection is drawn from the whole map; a map of its rows is the reference."""
     rng = np.random.default_rng(3)
     xy, values = rng.normal(size=(40_000, 2)).astype(np.float32), rng.normal(size=40_000)
     codes = rng.integers(-1, 5, 40_000)
