@@ -147,6 +147,7 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Seen]]:
         page.goto(address)
         page.locator(".rk table").wait_for(timeout=60_000)
         seen.soon(lambda: seen.number("shown") > 0 and seen.figure()["width"] > 50, "the map is drawn", 60)
+        seen.soon(lambda: (seen.figure()["x0"], seen.figure()["x1"]) != (0, 1), "the map goes to its layout", 60)
         before: dict[str, float] = {}
         while before != (before := seen.figure()):  # until the window has found its size
             page.wait_for_timeout(400)
