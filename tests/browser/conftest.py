@@ -112,7 +112,7 @@ class Seen:
         """A number of the status line: ``selected``, ``shown`` or ``all``."""
         return int(re.sub(r"\D", "", self.page.locator(f'[data-part="{part}"]').inner_text()))
 
-    def soon(self, test: Callable[[], bool], what: str, seconds: float = 8.0) -> None:
+    def soon(self, test: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
         """Wait until ``test()`` holds; what it is about is in the failure."""
         end = time.monotonic() + seconds
         while True:
