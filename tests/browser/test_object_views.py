@@ -137,7 +137,7 @@ def tiny_view(seen: Seen) -> Any:
 
     from explorer.views.spectrum import SpectrumView
 
-    views = [v for v in gc.get_objects() if isinstance(v, SpectrumView) and v.session is seen.ex.session]
+    views = [v for v in gc.get_objects() if type(v) is SpectrumView and v.session is seen.ex.session]
     return next(v for v in views if v.work.served)
 
 

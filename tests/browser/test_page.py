@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from explorer.app import Explorer
+from explorer.views._theme import screen_of
 from tests.browser.conftest import Seen
 
 pytestmark = pytest.mark.browser
@@ -68,9 +69,7 @@ def test_keys_step_along_the_ranking_and_score(tiny: Seen) -> None:
     tiny.page.keyboard.press("u")
     tiny.soon(lambda: tiny.ex.session.focus == order[2], "u passes over what has a mark")
     tiny.page.keyboard.press("?")
-    tiny.page.get_by_role("dialog", name="Keys").wait_for()
-    tiny.page.keyboard.press("Escape")
-    tiny.page.get_by_role("dialog", name="Keys").wait_for(state="hidden")
+    tiny.soon(lambda: screen_of(tiny.ex.session).help, "the list of keys is asked for")
 
 
 def test_the_page_turns_to_the_focus(tiny: Seen) -> None:
