@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,7 @@ def measure_at(address: str, repeats: int = 30, seed: int = 0) -> np.ndarray:
         page.wait_for_timeout(4000)
         page.evaluate(_WATCH)
         box = page.locator(".bk-Figure").first.bounding_box()
-        for done in range(repeats + 2):
+        for _ in range(repeats + 2):
             radius = rng.uniform(60, 260)
             x, y = box["x"] + rng.uniform(0.35, 0.65) * 680, box["y"] + rng.uniform(0.35, 0.65) * box["height"]
             turns = np.linspace(0, 2 * np.pi, 24)
@@ -85,11 +85,15 @@ def measure_at(address: str, repeats: int = 30, seed: int = 0) -> np.ndarray:
             page.mouse.down()
             for turn, far in zip(turns[1:], reach[1:], strict=True):
                 page.mouse.move(x + far * np.cos(turn), y + far * np.sin(turn))
+            have = page.evaluate("window.__times.length")
             page.mouse.up()
-            page.wait_for_function(f"window.__times.length > {done}", timeout=20_000)
+            with suppress(PlaywrightError):  # a lasso around nothing leaves a table as it was
+                page.wait_for_function(f"window.__times.length > {have}", timeout=5_000)
             page.wait_for_timeout(250)
         times = np.array(page.evaluate("window.__times"))
-    return times[2 : repeats + 2]
+    if len(times) < 0.7 * repeats:
+        raise RuntimeError(f"only {len(times)} of {repeats} lassos reached the table at {address}")
+    return times[2:]
 
 
 @contextmanager
