@@ -1,0 +1,1 @@
+"""Architectures of the published encoders, one family a file; sizes are parameters."""
