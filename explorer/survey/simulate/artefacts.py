@@ -12,7 +12,7 @@ def _axes(size: int, x: float, y: float) -> tuple[np.ndarray, np.ndarray]:
     return axis[None, :] - np.float32(x), axis[:, None] - np.float32(y)
 
 
-def _star(spec: ImageSpec, x: float, y: float, mag: float, spikes: float, angle: float, colour: float) -> np.ndarray:
+def star(spec: ImageSpec, x: float, y: float, mag: float, spikes: float, angle: float, colour: float) -> np.ndarray:
     """(bands, size, size) a bright star at ``x``, ``y`` pixels from the middle, with a halo and six spikes."""
     dx, dy = _axes(spec.size, x, y)
     r = np.hypot(dx, dy) * spec.pixel_scale
@@ -40,7 +40,7 @@ def before_noise(seen: np.ndarray, kind: str, spec: ImageSpec, rng: np.random.Ge
     if kind == "saturated-star":
         way, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 0.95) * reach
         mag = rng.uniform(14.2, 17.0)
-        seen += _star(spec, far * np.cos(way), far * np.sin(way), mag, 1.0, angle, rng.normal(0.6, 0.4))
+        seen += star(spec, far * np.cos(way), far * np.sin(way), mag, 1.0, angle, rng.normal(0.6, 0.4))
         _saturate(seen, spec, rng)
     elif kind == "diffraction-spike":
         k = rng.integers(0, 6)
@@ -48,7 +48,7 @@ def before_noise(seen: np.ndarray, kind: str, spec: ImageSpec, rng: np.random.Ge
         far, miss = rng.uniform(1.2, 2.2) * reach, rng.uniform(-0.30, 0.30) * reach
         x, y = far * np.cos(a) - miss * np.sin(a), far * np.sin(a) + miss * np.cos(a)
         mag = rng.uniform(12.6, 15.2)
-        seen += _star(spec, x, y, mag, 2.6, angle, rng.normal(0.5, 0.3))
+        seen += star(spec, x, y, mag, 2.6, angle, rng.normal(0.5, 0.3))
     elif kind == "ghost":
         _ghost(seen, spec, rng)
     return seen
@@ -91,13 +91,13 @@ def after_noise(seen: np.ndarray, kind: str, spec: ImageSpec, rng: np.random.Gen
     """``seen`` with cosmic rays where ``kind`` asks for them, and NaN in a share ``spec.masked`` of stamps."""
     if kind == "cosmic-ray":
         for _ in range(1 + rng.poisson(0.7)):
-            _track(seen[0], spec, rng)
+            track(seen[0], spec, rng)
     if rng.random() < spec.masked:
         _holes(seen, rng)
     return seen
 
 
-def _track(plane: np.ndarray, spec: ImageSpec, rng: np.random.Generator) -> None:
+def track(plane: np.ndarray, spec: ImageSpec, rng: np.random.Generator) -> None:
     """A charged particle's trail: sharp, a pixel wide, straight or curling, of uneven charge."""
     size = plane.shape[0]
     length = int(rng.integers(8, 44))

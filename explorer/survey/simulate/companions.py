@@ -10,7 +10,7 @@ from explorer.survey.simulate.parameters import Galaxies
 from explorer.survey.simulate.recipe import Band, ImageSpec
 
 
-def _colours(bands: tuple[Band, ...], slope: float) -> np.ndarray:
+def colours(bands: tuple[Band, ...], slope: float) -> np.ndarray:
     """Fluxes (bands,) against the first band of f_ν ∝ λ^slope, flattening towards the infrared."""
     pivot = np.array([np.sqrt(b.lo * b.hi) for b in bands])
     x = np.log(pivot / pivot[0])
@@ -38,10 +38,10 @@ def add_neighbours(scene: np.ndarray, spec: ImageSpec, step: float, rng: np.rand
             index = 3.0 if red else 1.0
             q = rng.uniform(0.55 if red else 0.22, 1.0)
             slope = rng.normal(2.1, 0.5) if red else rng.normal(0.55, 0.4)
-        _stamp(scene, axis, step, x, y, radius, index, q, rng.uniform(0, np.pi), flux * _colours(spec.bands, slope))
+        stamp(scene, axis, step, x, y, radius, index, q, rng.uniform(0, np.pi), flux * colours(spec.bands, slope))
 
 
-def _stamp(
+def stamp(
     scene: np.ndarray, axis: np.ndarray, step: float, x: float, y: float, radius: float, index: float,
     q: float, pa: float, flux: np.ndarray,
 ) -> None:  # fmt: skip
@@ -73,11 +73,11 @@ def add_merger(scene: np.ndarray, g: Galaxies, i: int, step: float, rng: np.rand
     x, y = g["x0"][i] + apart * np.cos(angle), g["y0"][i] + apart * np.sin(angle)
     total = g["flux"][i]
     nucleus = 0.35 * g["f_bulge"][i] + 0.22 * (g["f_disk"][i] + g["f_young"][i])
-    _stamp(scene, axis, step, x, y, 0.11 * size + 0.05, 1.3, rng.uniform(0.55, 0.95), angle, nucleus * ratio)
+    stamp(scene, axis, step, x, y, 0.11 * size + 0.05, 1.3, rng.uniform(0.55, 0.95), angle, nucleus * ratio)
     body = 0.5 * (g["f_disk"][i] + g["f_young"][i]) * ratio
-    _stamp(scene, axis, step, x, y, 0.55 * size, 1.0, rng.uniform(0.35, 0.8), rng.uniform(0, np.pi), body)
+    stamp(scene, axis, step, x, y, 0.55 * size, 1.0, rng.uniform(0.35, 0.8), rng.uniform(0, np.pi), body)
     knot = 0.10 * g["f_bulge"][i] + 0.12 * g["f_disk"][i]
-    _stamp(scene, axis, step, g["x0"][i], g["y0"][i], 0.10 * size + 0.04, 1.2, 0.8, angle, knot)
+    stamp(scene, axis, step, g["x0"][i], g["y0"][i], 0.10 * size + 0.04, 1.2, 0.8, angle, knot)
     spin = float(g["spin"][i])
     tails = ((x, y, angle + rng.normal(0, 0.35)), (g["x0"][i], g["y0"][i], angle + np.pi + rng.normal(0, 0.4)))
     for tail_x, tail_y, way in tails:
@@ -96,7 +96,7 @@ def add_merger(scene: np.ndarray, g: Galaxies, i: int, step: float, rng: np.rand
             :, None, None
         ] * light
     halo = total * 0.10
-    _stamp(scene, axis, step, x / 2, y / 2, 1.9 * size, 1.0, 0.7, angle, halo)
+    stamp(scene, axis, step, x / 2, y / 2, 1.9 * size, 1.0, 0.7, angle, halo)
 
 
 def add_lens(
@@ -121,5 +121,5 @@ def add_lens(
         light += weight * np.exp(-1.678 * np.sqrt(a * a + b * b + 1e-5) / radius)
     unlensed = 2 * np.pi * shape_q * (size / 1.678) ** 2 * (1 + 3 * 1.1 * 0.25**2)
     flux = 10 ** (0.4 * (23.9 - g["source_mag"][i])) * step**2 / unlensed
-    colour = _colours(bands, rng.normal(0.25, 0.25))
+    colour = colours(bands, rng.normal(0.25, 0.25))
     scene += (flux * colour).astype(np.float32)[:, None, None] * light.astype(np.float32)

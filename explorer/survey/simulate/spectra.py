@@ -54,9 +54,9 @@ def noiseless(g: Galaxies, spec: SpectrumSpec) -> np.ndarray:
     strength = g["line_flux"] * share[:, None] / spec.flux_unit
     add_lines(flux, wavelength, lines.WAVELENGTHS * (1 + g["z"][:, None]), strength, g["sigma_gas"], spec)
     for i in np.flatnonzero(g["agn_fraction"] > 0):
-        flux[i] += _nucleus(g, int(i), wavelength, spec, point[i])
+        flux[i] += nucleus(g, int(i), wavelength, spec, point[i])
     for i in np.flatnonzero(g["class"] == "lens"):
-        flux[i] += _lensed(g, int(i), wavelength, spec)
+        flux[i] += lensed(g, int(i), wavelength, spec)
     return flux
 
 
@@ -124,7 +124,7 @@ def add_lines(
     np.add.at(flux, (np.broadcast_to(row[:, None], at.shape), at), value.astype(flux.dtype))
 
 
-def _nucleus(g: Galaxies, i: int, wavelength: np.ndarray, spec: SpectrumSpec, share: float) -> np.ndarray:
+def nucleus(g: Galaxies, i: int, wavelength: np.ndarray, spec: SpectrumSpec, share: float) -> np.ndarray:
     """Power law, broad lines and iron of an active nucleus."""
     pivot = 7035.0
     level = g["f_point"][i, 0] * 1e-29 * 2.99792458e18 / pivot**2 / spec.flux_unit * share
@@ -147,7 +147,7 @@ def _nucleus(g: Galaxies, i: int, wavelength: np.ndarray, spec: SpectrumSpec, sh
     return out
 
 
-def _lensed(g: Galaxies, i: int, wavelength: np.ndarray, spec: SpectrumSpec) -> np.ndarray:
+def lensed(g: Galaxies, i: int, wavelength: np.ndarray, spec: SpectrumSpec) -> np.ndarray:
     """A blue continuum and a second set of emission lines, at the redshift of the lensed source."""
     magnification, in_fibre = 6.0, 0.45
     micro = 10 ** (0.4 * (23.9 - g["source_mag"][i])) * magnification * in_fibre
