@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.embedding.batches import Batch, Images, Spectra
+from kernels.embedding.batches import Batch, Events, Images, Spectra, Text, XSpectra
 
 
 def check_scorer(kind: Any) -> None:
@@ -72,12 +72,39 @@ def sample_batch(modality: str, n: int = 48) -> Batch:
         width = rng.uniform(2, 6, (n, 1, 1, 1))
         pixels = np.exp(-(x**2 + y**2) / (2 * width**2)) * rng.uniform(5, 20, (n, 3, 1, 1))
         return Images((pixels + rng.normal(size=(n, 3, 32, 32))).astype(np.float32), ("g", "r", "z"), 0.2)
+    if modality == "text":
+        words = ["soft", "hard", "faint", "bright", "variable", "steady", "absorbed", "thermal", "periodic", "hot"]
+        return Text([" ".join(rng.choice(words, 6)) for _ in range(n)])
+    if modality == "events":
+        return _sources(n, rng)
+    if modality == "xspectrum":
+        edges = np.linspace(0.5, 8.0, 401)
+        middle = (edges[1:] + edges[:-1]) / 2
+        shape = np.exp(-middle / rng.uniform(0.5, 3.0, (n, 1))) * middle
+        counts = rng.poisson(shape / shape.sum(axis=1, keepdims=True) * rng.uniform(100, 2000, (n, 1)))
+        return XSpectra((counts / (3e4 * np.diff(edges))).astype(np.float32), edges, np.full(n, 3e4))
     wavelength = np.arange(3800.0, 9000.0, 4.0)
     centre = rng.uniform(5000, 8000, (n, 1))
     flux = 1 + rng.uniform(0, 3, (n, 1)) * np.exp(-((wavelength - centre) ** 2) / 800) + wavelength / 9000
     ivar = np.full(flux.shape, 100.0, np.float32)
     ivar[:, 100:110] = 0
     return Spectra(wavelength, (flux + rng.normal(0, 0.1, flux.shape)).astype(np.float32), ivar)
+
+
+def _sources(n: int, rng: np.random.Generator) -> Events:
+    """Photons of n sources of several brightnesses and hardnesses, every third of which flares; one gap each."""
+    times, energies, gtis = [], [], []
+    for i in range(n):
+        live, count = rng.uniform(1e4, 5e4), int(rng.integers(30, 300))
+        gti = np.array([[0.0, 0.6 * live], [0.7 * live, 1.1 * live]]) + 1e8
+        t = rng.uniform(0, live, count)
+        t = np.where(
+            rng.random(count) < 0.5 * (i % 3 == 0), np.minimum(0.3 * live + rng.exponential(0.05 * live), live), t
+        )
+        times.append(1e8 + t + 0.1 * live * (t > 0.6 * live))
+        energies.append(0.5 + rng.gamma(rng.uniform(1, 3), 0.6, count))
+        gtis.append(gti)
+    return Events.of(times, energies, gtis)
 
 
 def check_encoder(kind: Any) -> None:
@@ -110,13 +137,32 @@ def check_encoder(kind: Any) -> None:
 
 
 def _cut(batch: Batch, part: slice) -> Batch:
+    if isinstance(batch, Text):
+        return Text(batch.texts[part])
     if isinstance(batch, Images):
         return Images(batch.pixels[part], batch.bands, batch.pixel_scale, batch.zero_point)
+    if isinstance(batch, Events):
+        return batch.take(np.arange(len(batch))[part])
+    if isinstance(batch, XSpectra):
+        return XSpectra(batch.rate[part], batch.edges, batch.exposure[part])
     return Spectra(batch.wavelength, batch.flux[part], batch.ivar[part])
 
 
 def _spoilt(batch: Batch) -> Batch:
-    """The same objects with NaN in the first one."""
+    """The same objects with NaN in the first one; without words, where they are texts.
+
+    An event list without photons and an X-ray spectrum without exposure are no such case: their vectors are NaN.
+    """
+    if isinstance(batch, Text):
+        return Text([None, *batch.texts[1:]])
+    if isinstance(batch, Events):
+        energy = batch.energy.copy()
+        energy[1:5] = np.nan
+        return Events(batch.time, energy, batch.offsets, batch.gti, batch.spans)
+    if isinstance(batch, XSpectra):
+        rate = batch.rate.copy()
+        rate[0, 5:60] = np.nan
+        return XSpectra(rate, batch.edges, batch.exposure)
     if isinstance(batch, Images):
         pixels = batch.pixels.copy()
         pixels[0, :, 3:9] = np.nan

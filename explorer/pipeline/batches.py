@@ -9,9 +9,10 @@ import numpy as np
 
 from explorer.survey.records import Image, Spectrum
 from explorer.survey.store import Survey
-from kernels.embedding.batches import Batch, Images, Spectra
+from kernels.embedding.batches import Batch, Events, Images, Spectra, Text, XSpectra
 from kernels.preprocess.images import clean, resize
 from kernels.preprocess.spectra import masked, resample
+from kernels.preprocess.xray import bin_edges, rate_from_channels
 
 GRID_STEP = 2.0
 MOST_CELLS = 65_536
@@ -39,7 +40,13 @@ def _maker(survey: Survey, modality: str, size: int):  # type: ignore[no-untyped
     if modality == "spectrum":
         grid = common_grid(survey)
         return lambda rows: spectrum_batch(survey, rows, grid)
-    raise ValueError(f"no batches of {modality!r} can be made; image and spectrum can")
+    if modality == "text":
+        return lambda rows: Text(survey.texts(rows))
+    if modality == "events":
+        return lambda rows: events_batch(survey, rows)
+    if modality == "xspectrum":
+        return lambda rows: xspectrum_batch(survey, rows)
+    raise ValueError(f"no batches of {modality!r} can be made; image, spectrum, text, events and xspectrum can")
 
 
 def image_batch(survey: Survey, rows: np.ndarray, size: int) -> Images:
@@ -90,3 +97,30 @@ def spectrum_batch(survey: Survey, rows: np.ndarray, grid: np.ndarray) -> Spectr
         flux[here], weight = resample(wavelength, measured, weight, grid, how)
         ivar[here] = np.minimum(weight, np.finfo(np.float32).max)
     return Spectra(grid, flux, ivar)
+
+
+def events_batch(survey: Survey, rows: np.ndarray) -> Events:
+    """Photons of ``rows``; a row without an event list is a source without photons and without exposure."""
+    found = survey.event_lists(rows)
+    nothing = np.empty(0)
+    return Events.of(
+        [nothing if e is None else e.time for e in found],
+        [None if e is None else e.energy for e in found],
+        [nothing if e is None else e.gti for e in found],
+    )
+
+
+def xspectrum_batch(survey: Survey, rows: np.ndarray) -> XSpectra:
+    """Net count rates of ``rows`` in 400 bins over 0.5-8 keV (P3.1); NaN where there is no spectrum or exposure."""
+    edges = bin_edges()
+    rate = np.full((len(rows), len(edges) - 1), np.nan, np.float32)
+    exposure = np.zeros(len(rows))
+    for i, x in enumerate(survey.xspectra(rows)):
+        if x is None or not (np.isfinite(x.exposure) and x.exposure > 0):
+            continue
+        known = np.isfinite(x.counts) & np.isfinite(x.background) & (x.energy_hi > x.energy_lo)
+        if known.any():
+            lo, hi, counts, back = (a[known] for a in (x.energy_lo, x.energy_hi, x.counts, x.background))
+            rate[i] = rate_from_channels(lo, hi, counts, x.exposure, back, edges)
+            exposure[i] = x.exposure
+    return XSpectra(rate, edges, exposure)

@@ -225,21 +225,39 @@ class Survey:
         """The spectrum of one row."""
         return self.spectra([row])[0]
 
+    def event_lists(self, rows: Sequence[int] | np.ndarray) -> list[Events | None]:
+        """The X-ray events of these rows, None where there are none."""
+        if "events" not in self.modalities:
+            return [None] * len(rows)
+        data = self._take(rows, ["events"])["events"].to_pylist()
+        return [None if d is None else payload.decode_events(d) for d in data]
+
+    def xspectra(self, rows: Sequence[int] | np.ndarray) -> list[XSpectrum | None]:
+        """The X-ray spectra of these rows, None where there is none."""
+        if "xspectrum" not in self.modalities:
+            return [None] * len(rows)
+        got = self._take(rows, ["xspectrum", "xspectrum:response"]).to_pylist()
+        return [
+            None if g["xspectrum"] is None else payload.decode_xspectrum(g["xspectrum"], g["xspectrum:response"])
+            for g in got
+        ]
+
     def events(self, row: int) -> Events | None:
         """The X-ray events of one row."""
-        data = self._one(row, "events", "events")
-        return None if data is None else payload.decode_events(data)
+        return self.event_lists([row])[0]
 
     def xspectrum(self, row: int) -> XSpectrum | None:
         """The X-ray spectrum of one row."""
-        data = self._one(row, "xspectrum", "xspectrum")
-        return (
-            None if data is None else payload.decode_xspectrum(data, self._one(row, "xspectrum", "xspectrum:response"))
-        )
+        return self.xspectra([row])[0]
 
     def text(self, row: int) -> str | None:
         """The text of one row."""
         return self._one(row, "text", "text")
+
+    def texts(self, rows: Sequence[int] | np.ndarray | None = None) -> list[str | None]:
+        """The texts of these rows (all, where None), None where there is none."""
+        self._known("modality", "text", list(self.modalities))
+        return self._take(rows, ["text"])["text"].to_pylist()
 
     # -- spaces, scores, layouts --------------------
 
