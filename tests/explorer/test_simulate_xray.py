@@ -119,3 +119,45 @@ def test_galaxy_summaries_hold_no_name_class_or_value() -> None:
     for text in texts:
         assert not re.search(words, text, re.IGNORECASE), text
         assert not re.search(r"\d", text), text
+
+
+def test_sources_and_papers_are_many_to_many(sources: list) -> None:
+    """Each paragraph has its paper; some papers speak of many sources, never across blocks, and many sources have
+    several; what is told depends on the source."""
+    told = [r for r in sources if r.text]
+    of_paper: dict[str, list[str]] = {}
+    for record in told:
+        papers, years = record.values["papers"].split(";"), record.values["paper_years"].split(";")
+        assert record.values["n_papers"] == len(papers) == len(years) == len(record.text.split("\n\n"))
+        assert years == sorted(years)
+        for paper in papers:
+            of_paper.setdefault(paper, []).append(record.id)
+    sizes = np.array([len(v) for v in of_paper.values()])
+    assert (sizes > 1).mean() > 0.05
+    assert sizes.max() <= 6
+    assert np.mean([r.values["n_papers"] > 1 for r in told]) > 0.5
+    assert all(r.values["n_papers"] == 0 and r.values["papers"] is None for r in sources if not r.text)
+    hidden = [r for r in told if r.values["nh_truth"] > 4]
+    clear = [r for r in told if r.values["nh_truth"] < 0.02]
+    words = ("extreme column", "hardest photons")
+    share = [np.mean([any(w in r.text for w in words) for r in some]) for some in (hidden, clear)]
+    assert share[0] > 0.6
+    assert share[1] < 0.05
+
+
+def test_the_second_recipe_is_another_survey() -> None:
+    a, b = load("simulated-xray"), load("simulated-xray-check")
+    assert a.classes == b.classes
+    assert a.rates != b.rates
+    assert a.key(0) != b.key(0)
+    assert sum(b.rates.values()) == pytest.approx(1.0)
+
+
+def test_abundance_and_redshift_are_fitted_to_bright_plasma() -> None:
+    rng = np.random.default_rng(4)
+    rate = xray.detected(xray.plasma(3.0, 1.0, z=0.2), 0.05)
+    events = Events(np.linspace(0, 1, 20000), xray.draw_energies(rate, 20000, rng), np.array([[0.0, 1.0]]))
+    found = xcatalogue.fits(events)
+    assert found["apec_z"] == 0.2
+    assert found["apec_abund"] in (0.5, 1.0, 2.0)
+    assert found["apec_kt"] == pytest.approx(3.0, rel=0.25)

@@ -17,6 +17,7 @@ _GRIDS = {
     "brems": ("kt", np.geomspace(0.1, 40.0, 45)),
     "apec": ("kt", np.geomspace(0.1, 12.0, 45)),
 }
+_ABUNDANCE, _REDSHIFT = (0.1, 0.3, 0.5, 1.0, 2.0), (0.0, 0.1, 0.2, 0.4, 0.6)
 _EDGES = np.concatenate([np.arange(0.5, 2.0, 0.05), np.arange(2.0, 7.01, 0.2)])
 
 
@@ -41,6 +42,8 @@ def describe() -> dict[str, tuple[pa.DataType, str, str]]:
         out[f"{model}_{name}"] = (f, unit, f"best {name} of an absorbed {model} model")
         out[f"{model}_nh"] = (f, "1e22/cm2", f"its column of absorbing hydrogen ({model})")
         out[f"{model}_stat"] = (f, "", f"Cash statistic of the {model} model against a perfect one")
+    out["apec_abund"] = (f, "solar", "its abundance of metals (apec)")
+    out["apec_z"] = (f, "", "its redshift (apec)")
     return out
 
 
@@ -97,21 +100,41 @@ def variation(events: Events) -> dict[str, float | int]:
     return out
 
 
+@lru_cache(maxsize=1)
+def _blur() -> np.ndarray:
+    """(bins, energies) counts in a bin for a unit rate at an energy."""
+    middle, width = (_EDGES[1:] + _EDGES[:-1]) / 2, np.diff(_EDGES)
+    blur = np.exp(-0.5 * ((middle[:, None] - xray.ENERGY) / xray.resolution(xray.ENERGY)) ** 2)
+    return blur / xray.resolution(xray.ENERGY) * np.gradient(xray.ENERGY) * width[:, None]
+
+
+def _shares(rows: np.ndarray) -> np.ndarray:
+    """log of the share of counts per bin, a fiftieth of them a flat background."""
+    width = np.diff(_EDGES)
+    rows = rows / rows.sum(axis=-1, keepdims=True)
+    return np.log(np.maximum(0.98 * rows + 0.02 * width / width.sum(), 1e-12))
+
+
 @lru_cache(maxsize=8)
 def _folded(model: str) -> np.ndarray:
     """(values, nh, bins) log of the share of counts per bin that a model predicts, resolution included."""
     make = {"powlaw": xray.powerlaw, "bb": xray.blackbody, "brems": xray.bremsstrahlung, "apec": xray.plasma}[model]
-    middle, width = (_EDGES[1:] + _EDGES[:-1]) / 2, np.diff(_EDGES)
-    blur = np.exp(-0.5 * ((middle[:, None] - xray.ENERGY) / xray.resolution(xray.ENERGY)) ** 2)
-    blur /= xray.resolution(xray.ENERGY)
-    blur *= np.gradient(xray.ENERGY)
-    rows = np.stack([[blur @ xray.detected(make(value), nh) * width for nh in _NH] for value in _GRIDS[model][1]])
-    rows = rows / rows.sum(axis=2, keepdims=True)
-    return np.log(np.maximum(0.98 * rows + 0.02 * width / width.sum(), 1e-12))
+    return _shares(np.stack([[_blur() @ xray.detected(make(value), nh) for nh in _NH] for value in _GRIDS[model][1]]))
+
+
+@lru_cache(maxsize=512)
+def _folded_plasma(i: int, j: int) -> np.ndarray:
+    """(abundances, redshifts, bins) the same for a plasma of temperature ``i`` and column ``j`` of the grid."""
+    kt, nh = float(_GRIDS["apec"][1][i]), float(_NH[j])
+    rows = [[_blur() @ xray.detected(xray.plasma(kt, m, z), nh) for z in _REDSHIFT] for m in _ABUNDANCE]
+    return _shares(np.array(rows))
 
 
 def fits(events: Events) -> dict[str, float | None]:
-    """Best absorbed power law, black body, bremsstrahlung and plasma by Cash's statistic; None below 10 counts."""
+    """Best absorbed power law, black body, bremsstrahlung and plasma by Cash's statistic; None below 10 counts.
+
+    Abundance and redshift of the plasma are fitted at its best temperature and column.
+    """
     energy = events.energy if events.energy is not None else np.empty(0)
     counts = np.histogram(energy, _EDGES)[0].astype(float)
     out: dict[str, float | None] = {}
@@ -121,7 +144,15 @@ def fits(events: Events) -> dict[str, float | None]:
             out |= {f"{model}_{name}": None, f"{model}_nh": None, f"{model}_stat": None}
             continue
         statistic = -(_folded(model) @ counts)
-        i, j = np.unravel_index(int(np.argmin(statistic)), statistic.shape)
+        i, j = (int(k) for k in np.unravel_index(int(np.argmin(statistic)), statistic.shape))
+        least = float(statistic[i, j])
+        if model == "apec":
+            finer = -(_folded_plasma(i, j) @ counts)
+            k, m = (int(x) for x in np.unravel_index(int(np.argmin(finer)), finer.shape))
+            out |= {"apec_abund": _ABUNDANCE[k], "apec_z": _REDSHIFT[m]}
+            least = min(least, float(finer[k, m]))
         out[f"{model}_{name}"], out[f"{model}_nh"] = float(values[i]), float(_NH[j])
-        out[f"{model}_stat"] = float(2 * (statistic[i, j] - perfect))
+        out[f"{model}_stat"] = float(2 * (least - perfect))
+    if counts.sum() < 10:
+        out |= {"apec_abund": None, "apec_z": None}
     return out

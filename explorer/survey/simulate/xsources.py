@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from explorer.survey.records import Record
-from explorer.survey.simulate import parameters, rarities, variability, xcatalogue, xray, xtext
+from explorer.survey.simulate import parameters, rarities, variability, xcatalogue, xpapers, xray, xtext
 from explorer.survey.simulate.galaxies import source_of
 from explorer.survey.simulate.parameters import stream
 from explorer.survey.simulate.recipe import Recipe
 
 CLASSES = ("AGN", "XRB", "ULX", "pulsar", "CV", "young-star", "star", "galaxy-cluster", "lensed-quasar")
-_TRUTH, _SOURCE, _TEXT, _PLACE = 51, 52, 53, 54
+_TRUTH, _SOURCE, _TEXT, _PLACE, _PAPERS = 51, 52, 53, 54, 55
 # chances of constant, flare, eclipse, pulsation, dip
 _VARIES = {
     "AGN": (0.90, 0.06, 0.01, 0.00, 0.03),
@@ -47,6 +47,9 @@ def describe(recipe: Recipe) -> dict[str, tuple[pa.DataType, str, str]]:
         "ra": (f, "deg", "right ascension, ICRS"),
         "dec": (f, "deg", "declination, ICRS"),
         **xcatalogue.describe(),
+        "n_papers": (pa.int32(), "", "papers that speak of the source"),
+        "papers": (s, "", "these papers, in the order of the paragraphs of the text"),
+        "paper_years": (s, "", "their years of publication"),
     }
 
 
@@ -77,12 +80,12 @@ def draw_spectrum(kind: str, rng: np.random.Generator) -> tuple[str, np.ndarray,
         p["gamma"] = normal(1.7 if kind == "XRB" else 2.1, 0.3)
         disk, hard = xray.blackbody(p["kt"]), xray.powerlaw(p["gamma"])
         mix = rng.uniform(0.1, 0.9)
-        photons = mix * disk / disk.sum() + (1 - mix) * hard / hard.sum()
+        photons, p["mix"] = mix * disk / disk.sum() + (1 - mix) * hard / hard.sum(), mix
         return "blackbody + powerlaw", photons, 10 ** normal(-0.8, 0.35), p
     if kind == "pulsar":
         p["gamma"], p["kt"] = normal(1.3, 0.2), float(np.exp(normal(np.log(0.14), 0.2)))
         soft, hard = xray.blackbody(p["kt"]), xray.powerlaw(p["gamma"])
-        mix = rng.uniform(0.2, 0.7)
+        p["mix"] = mix = rng.uniform(0.2, 0.7)
         return "blackbody + powerlaw", mix * soft / soft.sum() + (1 - mix) * hard / hard.sum(), nh, p
     if kind == "CV":
         p["kt"] = float(np.exp(normal(np.log(14), 0.35)))
@@ -102,23 +105,37 @@ def records(recipe: Recipe, seed: int, block: int, rows: slice, catalogue_only: 
     source, seed, n = source_of(recipe, seed, block, rows), recipe.key(seed), recipe.block
     truth = rarities.classes(recipe, n, stream(seed, _TRUTH, block))
     place = _places(recipe, truth, stream(seed, _PLACE, block))
+    papers = xpapers.of_block(recipe, block, place["field"], stream(seed, _PAPERS, block))
     rare = set(recipe.options.get("rare", ()))
     out = []
     for i in range(rows.start, rows.stop):
         where = {k: v[i].item() if hasattr(v[i], "item") else v[i] for k, v in place.items()}
         values = {"truth": truth[i], "truth_kind": "rarity" if truth[i] in rare else "normal", **where}
-        out.append(_record(recipe, seed, block * n + i, truth[i], values, source, catalogue_only))
+        values |= {
+            "n_papers": len(papers[i]),
+            "papers": ";".join(p.name for p in papers[i]) or None,
+            "paper_years": ";".join(str(p.year) for p in papers[i]) or None,
+        }
+        out.append(_record(recipe, seed, block * n + i, truth[i], values, papers[i], source, catalogue_only))
     return out
 
 
 def _record(
-    recipe: Recipe, seed: int, row: int, kind: str, values: dict[str, Any], source: str, catalogue_only: bool
+    recipe: Recipe,
+    seed: int,
+    row: int,
+    kind: str,
+    values: dict[str, Any],
+    papers: list[xpapers.Paper],
+    source: str,
+    catalogue_only: bool,
 ) -> Record:
     rng = stream(seed, _SOURCE, row)
     model, photons, nh, drawn = draw_spectrum(kind, rng)
     exposure = float(rng.choice([15e3, 30e3, 50e3, 95e3])) * float(recipe.options.get("exposure", 1.0))
     mean, scatter = _COUNTS[kind]
-    n = int(np.clip(rng.poisson(10 ** rng.normal(mean, scatter)), 5, 20_000))
+    fainter = float(recipe.options.get("brightness", 1.0))
+    n = int(np.clip(rng.poisson(fainter * 10 ** rng.normal(mean, scatter)), 5, 20_000))
     curve = variability.KINDS[int(rng.choice(5, p=_VARIES[kind]))]
     background = float(recipe.options.get("background", 4e-5)) * exposure * rng.uniform(0.5, 2.0)
     gti = xray.intervals(exposure, rng)
@@ -132,8 +149,8 @@ def _record(
     values |= xcatalogue.hardness(events, background, exposure)
     values |= xcatalogue.variation(events) | xcatalogue.fits(events)
     name = f"{recipe.prefix}-{row:06d}"
-    rng = stream(seed, _TEXT, row)
-    told = xtext.of_source(kind, curve, model, nh, drawn, rng) if rng.random() < recipe.parts.get("text", 0) else None
+    facts = xtext.Facts(kind, curve, model, nh, n / exposure, drawn, str(values["field"]))
+    told = xtext.of_papers(facts, papers, stream(seed, _TEXT, row))
     return Record(
         id=name,
         object_id=name,
