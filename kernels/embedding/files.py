@@ -127,7 +127,7 @@ def check_manifest(state: Mapping[str, Tensor], wanted: Mapping[str, Sequence[in
 
 
 def load_into(model: nn.Module, state: Mapping[str, Tensor], name: str, ignore: Iterable[str] = ()) -> None:
-    """Copy ``state`` into ``model`` after :func:`check_manifest`; names that begin with one of ``ignore`` do not count."""
+    """Copy ``state`` into ``model`` after :func:`check_manifest`; names beginning with one of ``ignore`` are left."""
     skip = tuple(ignore)
     kept = {k: v for k, v in state.items() if not (skip and k.startswith(skip))}
     own = model.state_dict()
