@@ -1,10 +1,13 @@
-"""Emission lines: vacuum wavelengths, ratios along the BPT branches, dust, and the curves that part the classes."""
+"""Emission lines: vacuum wavelengths, ratios along the BPT branches, dust."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from explorer.survey.bpt import CLASSES, classify, kauffmann, kewley, schawinski
 from explorer.survey.simulate.populations import calzetti
+
+__all__ = ["CLASSES", "classify", "kauffmann", "kewley", "schawinski"]  # drawn from here, parted by the same curves
 
 # name, vacuum Å
 LINES: tuple[tuple[str, float], ...] = (
@@ -21,35 +24,6 @@ WAVELENGTHS = np.array([w for _, w in LINES])
 INDEX = {name: i for i, name in enumerate(NAMES)}
 BROAD = {"Hα": 1.0, "Hβ": 0.30, "Hγ": 0.13, "Hδ": 0.06, "HeI5877": 0.06, "MgII2800": 0.33}
 MGII = 2799.1
-CLASSES = ("star-forming", "composite", "Seyfert", "LINER", "normal")
-
-
-def kewley(n2: np.ndarray) -> np.ndarray:
-    """log [OIII]/Hβ of Kewley et al. (2001) at log [NII]/Hα; -inf beyond its pole at 0.47."""
-    n2 = np.asarray(n2, dtype=float)
-    return np.where(n2 < 0.47, 0.61 / np.minimum(n2 - 0.47, -1e-9) + 1.19, -np.inf)
-
-
-def kauffmann(n2: np.ndarray) -> np.ndarray:
-    """log [OIII]/Hβ of Kauffmann et al. (2003) at log [NII]/Hα; -inf beyond its pole at 0.05."""
-    n2 = np.asarray(n2, dtype=float)
-    return np.where(n2 < 0.05, 0.61 / np.minimum(n2 - 0.05, -1e-9) + 1.30, -np.inf)
-
-
-def schawinski(n2: np.ndarray) -> np.ndarray:
-    """log [OIII]/Hβ that parts Seyferts (above) from LINERs, Schawinski et al. (2007)."""
-    return 1.05 * np.asarray(n2, dtype=float) + 0.45
-
-
-def classify(n2: np.ndarray, o3: np.ndarray) -> np.ndarray:
-    """BPT class of log [NII]/Hα and log [OIII]/Hβ; NaN in either is "normal"."""
-    out = np.full(np.shape(n2), "star-forming", dtype=object)
-    out[o3 > kauffmann(n2)] = "composite"
-    agn = o3 > kewley(n2)
-    out[agn & (o3 > schawinski(n2))] = "Seyfert"
-    out[agn & (o3 <= schawinski(n2))] = "LINER"
-    out[~(np.isfinite(n2) & np.isfinite(o3))] = "normal"
-    return out
 
 
 def draw_ratios(kind: np.ndarray, oh: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -43,9 +43,9 @@ def lines_of_block(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, z
 def measure(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, z: float) -> dict[str, Any]:
     """Line fluxes (in flux units times Å) of one spectrum; None for lines that leave the grid or its mask."""
     rest = wavelength / (1 + z)
-    near = _near_lines(rest)
+    near = near_lines(rest)
     weight = np.where(near, 0.0, ivar.astype(np.float64))
-    model = _continuum(rest, flux.astype(np.float64), weight)
+    model = continuum(rest, flux.astype(np.float64), weight)
     left = flux - model
     out: dict[str, Any] = {}
     ha = lines.WAVELENGTHS[lines.INDEX["Hα"]]
@@ -56,15 +56,16 @@ def measure(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, z: float
     return out | _classify(out)
 
 
-def _near_lines(rest: np.ndarray) -> np.ndarray:
+def near_lines(rest: np.ndarray) -> np.ndarray:
+    """(m,) bool: pixels within 400 km/s of an emission line, at rest wavelengths (m,) in Å."""
     near = np.zeros(len(rest), dtype=bool)
     for centre in lines.WAVELENGTHS:
         near |= np.abs(rest - centre) < centre * 400 / 299_792.458
     return near
 
 
-def _continuum(rest: np.ndarray, flux: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Non-negative least squares of the templates at three dusts."""
+def continuum(rest: np.ndarray, flux: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(m,) flux of the stars: templates at three dusts by non-negative least squares; ``weight`` inverse variance."""
     from scipy.optimize import nnls
 
     basis = populations.templates()[2]
