@@ -16,9 +16,10 @@ from scipy import sparse
 
 from kernels._parallel import in_threads, numba_lock
 from kernels.layout import _umap_graph
-from kernels.layout._base import EXACT_UP_TO, Layout
+from kernels.layout._base import Layout
 from kernels.search import Neighbours, join
 from kernels.search._products import half_pays
+from kernels.search.nearby import FEWEST
 
 BACKENDS = ("gather", "umap-learn")
 STRETCHES = 8  # parts of the vertices, each one call on the pool
@@ -39,6 +40,7 @@ class UMAP(Layout):
     init : ``"pca"``, ``"spectral"`` (PCA where the graph falls apart) or an array (n, 2).
     progress : called with the share of epochs done; where it returns False the layout stops there and
         :meth:`resume` continues it.
+    recall : share of the true neighbours that the graph must hold, measured on a sample; 1 is exact, and slower.
     backend : ``"gather"`` is ours; ``"umap-learn"`` the reference (half a minute of compilation, one thread).
 
     Attributes
@@ -63,10 +65,11 @@ class UMAP(Layout):
         *,
         init: str | np.ndarray = "pca",
         backend: str = "gather",
+        recall: float = 0.95,
     ):
         self.n_neighbors, self.min_dist, self.metric = n_neighbors, min_dist, metric
         self.random_state, self.n_epochs, self.progress = random_state, n_epochs, progress
-        self.init, self.backend = init, backend
+        self.init, self.backend, self.recall = init, backend, recall
 
     def resume(self, epochs: int | None = None) -> np.ndarray:
         """Continue a layout that was stopped, by ``epochs`` or to its end; the same as if it had never stopped."""
@@ -95,7 +98,8 @@ class UMAP(Layout):
         milliseconds. An error in it comes up again where the kernel is called.
         """
         if self.backend == "gather" and n >= WORTH_A_THREAD:
-            threading.Thread(target=_compile, args=(self.metric, n, dim), name="compile").start()
+            exact = self.recall >= 1 or n < FEWEST
+            threading.Thread(target=_compile, args=(self.metric, n, dim, exact), name="compile").start()
 
     def _fit_finite(self, matrix: np.ndarray) -> np.ndarray:
         self.seed_ = 0 if self.random_state is None else int(self.random_state)
@@ -106,7 +110,7 @@ class UMAP(Layout):
             self.graph_ = sparse.csr_matrix((n, n), dtype=np.float32)
         else:
             k = min(self.n_neighbors - 1, n - 1)
-            self.graph_ = _umap_graph.union(*self.index_.self_join(k), k + 1)
+            self.graph_ = _umap_graph.union(*self.index_.self_join(k, self.recall), k + 1)
         self.epochs_ = self.n_epochs if self.n_epochs is not None else (500 if n <= 10_000 else 200)
         self.epoch_ = 0
         self.positions_ = self._start()
@@ -172,11 +176,10 @@ class UMAP(Layout):
         return old, epoch
 
 
-def _compile(metric: str, n: int, dim: int) -> None:
+def _compile(metric: str, n: int, dim: int, exact: bool) -> None:
     """Run each kernel of a layout of (n, dim) rows once on next to nothing."""
     tiny = Neighbours(metric, "exact").fit(np.random.default_rng(0).normal(size=(200, 4)))
-    half = n <= EXACT_UP_TO and half_pays(n, dim)
-    found = join.self_join(tiny.space_, tiny.rows_, 3, memory=1, half=half)
+    found = join.self_join(tiny.space_, tiny.rows_, 3, memory=1, half=exact and half_pays(n, dim))
     small = UMAP(4, n_epochs=1, metric=metric)
     small.seed_ = 0
     start = np.zeros((200, 2), np.float32)

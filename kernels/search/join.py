@@ -30,7 +30,7 @@ def self_join(
     """
     n = len(a)
     step = tile_rows(memory)
-    join = _Join(space, a, min(k, max(n - 1, 1)), step, half_pays(*a.a.shape) if half is None else half)
+    join = Join(space, a, min(k, max(n - 1, 1)), step, half_pays(*a.a.shape) if half is None else half)
     starts = range(0, n, step)
     pairs = [(i, i) for i in starts] + [(i, j) for i in starts for j in range(0, i, step)]
     for made, (i, j) in enumerate(pairs, 1):
@@ -41,7 +41,7 @@ def self_join(
     return settle(space, a, a, join.heap_row, k)
 
 
-class _Join:
+class Join:
     """Heaps, bounds and buffers of one self-join."""
 
     def __init__(self, space: Space, a: Rows, k: int, step: int, half: bool):
