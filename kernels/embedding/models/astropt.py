@@ -101,9 +101,7 @@ class AstroPT(nn.Module):
         for name, kind in self.modalities.items():
             wte[name], head[name] = _ends(tokeniser, kind.size, width, inner, bias)
             wpe[name] = (
-                MLP(kind.positions, 4 * width, width, "gelu-tanh", bias, names=_MLP_NAMES)
-                if kind.positions
-                else _Table(block, width)
+                _ends(tokeniser, kind.positions, width, inner, bias)[0] if kind.positions else _Table(block, width)
             )
         make: dict[str, Any] = {
             "causal": True,
