@@ -169,3 +169,81 @@ def _both(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not here.any():
         raise ValueError("no object has both scores: check that the two spaces hold the same ids")
     return a[here], b[here]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Transfer at one cut among several rankings: (k, k) matrices, row source, column target.
+
+    Attributes
+    ----------
+    names : of the rankings.
+    share, expected, low, high : retention in percent, and what rankings that know nothing of each other give, as in
+        :class:`Retention`; NaN where no object has both scores.
+    objects : that have both scores.
+    spearman : correlation of the two rankings.
+    """
+
+    names: tuple[str, ...]
+    share: np.ndarray
+    expected: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    objects: np.ndarray
+    spearman: np.ndarray
+
+    @property
+    def beyond_chance(self) -> np.ndarray:
+        """(k, k) bool: retention above the band of rankings that know nothing of each other."""
+        with np.errstate(invalid="ignore"):
+            return self.share > self.high
+
+
+def grid(scores: dict[str, np.ndarray], percent: float = 1.0, level: float = 0.95) -> Grid:
+    """:func:`retention` and :func:`spearman` between every two of the named scores, all at once.
+
+    Rankings that lack the same objects share their places and their top, so that k rankings cost k sorts for each
+    pattern of missing objects and not k^2; the same numbers as pair by pair.
+    """
+    from scipy.stats import hypergeom, rankdata
+
+    names, k = tuple(scores), len(scores)
+    columns = [np.asarray(s, dtype=np.float64) for s in scores.values()]
+    if len({c.shape for c in columns}) > 1:
+        raise ValueError(f"scores have shapes {sorted({c.shape for c in columns})}: the same objects in the same order")
+    known = [~np.isnan(c) for c in columns]
+    share, expected, low, high, rho = (np.full((k, k), np.nan) for _ in range(5))
+    objects = np.zeros((k, k), np.int64)
+    pairs: dict[bytes, list[tuple[int, int]]] = {}
+    for i in range(k):
+        for j in range(i, k):
+            pairs.setdefault(np.packbits(known[i] & known[j]).tobytes(), []).append((i, j))
+    for members in pairs.values():
+        here = known[members[0][0]] & known[members[0][1]]
+        n = int(here.sum())
+        if not n:
+            continue
+        used = sorted({i for pair in members for i in pair})
+        place = {i: at for at, i in enumerate(used)}
+        top = np.zeros((len(used), n), np.float32)
+        ranks = np.empty((len(used), n))
+        for i in used:
+            mine = columns[i][here]
+            top[place[i], top_rows(mine, percent)] = 1
+            ranks[place[i]] = rankdata(np.where(np.isfinite(mine), mine, np.inf))
+        taken = int(top[0].sum())
+        chance = hypergeom(n, taken, taken)
+        band = chance.interval(level)
+        both = top @ top.T
+        ranks -= ranks.mean(axis=1, keepdims=True)
+        norm = np.sqrt((ranks**2).sum(axis=1))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            correlation = ranks @ ranks.T / np.outer(norm, norm)
+        for pair in members:
+            for i, j in (pair, pair[::-1]):
+                share[i, j] = 100 * both[place[i], place[j]] / taken
+                rho[i, j] = correlation[place[i], place[j]]
+                objects[i, j] = n
+                expected[i, j] = 100 * taken / n
+                low[i, j], high[i, j] = (100 * max(b, 0) / taken for b in band)
+    return Grid(names, share, expected, low, high, objects, rho)

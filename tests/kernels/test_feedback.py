@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kernels.scoring import KNN
-from kernels.scoring.feedback import Feedback
+from kernels.scoring.feedback import Feedback, _posterior
 
 
 def _survey(n: int = 400) -> tuple[np.ndarray, np.ndarray]:
@@ -150,3 +150,15 @@ def test_marks_find_mergers_that_no_fixed_score_finds(shared_data: Path) -> None
     print(f"mergers in 200 looks: feedback {found}, supervised {supervised}, best fixed score {best}")
     assert found >= 0.75 * supervised
     assert found >= best
+
+
+def test_the_gaussian_process_is_that_of_scikit_learn() -> None:
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+    rng = np.random.default_rng(1)
+    points, at, values = rng.normal(size=(5000, 5)), rng.permutation(5000)[:40], rng.normal(size=40)
+    kernel = ConstantKernel(2.0) * Matern(1.0, nu=0.5) + WhiteKernel(0.2)
+    reference = GaussianProcessRegressor(kernel, optimizer=None).fit(points[at], values)
+    for got, wanted in zip(_posterior(points, at, values, 2.0, 0.2), reference.predict(points, True), strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-5)

@@ -124,7 +124,7 @@ def test_objects_without_a_score_have_no_interval() -> None:
     assert 3 not in found.order()
 
 
-@pytest.mark.parametrize("kind", ["seeds", "bootstrap"])
+@pytest.mark.parametrize("kind", ["seeds", "folds", "bootstrap"])
 def test_repeated_scores_of_a_scorer(kind: str) -> None:
     x = np.random.default_rng(0).normal(size=(200, 4))
     x[7] = np.nan
@@ -136,7 +136,10 @@ def test_repeated_scores_of_a_scorer(kind: str) -> None:
     assert found.order()[0] == 0
     if kind == "bootstrap":
         assert 0.25 < np.isfinite(runs).mean() < 0.5, "rows that were drawn are not scored"
-    with pytest.raises(ValueError, match="seeds, bootstrap"):
+    else:
+        assert np.isfinite(np.delete(runs, 7, axis=1)).all(), "every row is scored in every run"
+        assert (runs.std(axis=0)[:7] > 0).all() == (kind == "folds"), "seeds change nothing where there is no chance"
+    with pytest.raises(ValueError, match="seeds, folds, bootstrap"):
         repeated_scores(lambda seed: KNN(), x, 3, "jackknife")
 
 
@@ -170,3 +173,24 @@ def test_bins_that_would_be_too_small_and_missing_values() -> None:
     assert matched_percentile(score, {"z": np.ones(120)}).max() == 100
     with pytest.raises(ValueError, match="'z'"):
         matched_percentile(score, {"z": column[:5]})
+
+
+def test_a_grid_is_what_pair_by_pair_gives() -> None:
+    rng = np.random.default_rng(4)
+    shared = rng.normal(size=800)
+    scores = {f"s{i}": np.round(shared + rng.normal(size=800), 1) for i in range(4)}
+    for name in ("s0", "s1"):
+        scores[name][rng.permutation(800)[:70]] = np.nan
+    scores["s3"][3] = np.inf
+    found = transfer.grid(scores, 5)
+    for i, a in enumerate(scores):
+        for j, b in enumerate(scores):
+            one = transfer.retention(scores[a], scores[b], 5)
+            got = (found.share[i, j], found.expected[i, j], found.low[i, j], found.high[i, j])
+            np.testing.assert_allclose(got, (one.share, one.expected, one.low, one.high))
+            np.testing.assert_allclose(found.spearman[i, j], transfer.spearman(scores[a], scores[b]))
+            assert found.objects[i, j] == (~np.isnan(scores[a] + scores[b])).sum()
+    assert found.beyond_chance[0, 1]
+    nothing = transfer.grid({"a": np.array([1.0, np.nan]), "b": np.array([np.nan, 1.0])})
+    assert np.isnan(nothing.share[0, 1])
+    assert nothing.objects[0, 1] == 0
