@@ -10,6 +10,7 @@ import numpy as np
 
 from explorer.session import columns
 from explorer.session.columns import Text
+from explorer.survey import intervals
 from kernels.registry import UnknownName
 
 if TYPE_CHECKING:
@@ -38,6 +39,17 @@ class Scope:
             raise UnknownName("score", scorer, self.survey.scores(space), f"(in the space {space})")
         got = getattr(self.survey, what)(space, scorer)
         return np.where(got > 0, got, np.nan) if what == "rank" else got
+
+    def of_interval(self, end: int, scorer: str | None, space: str | None) -> np.ndarray:
+        """(n,) float64 low (``end`` 0) or high (2) place of a score's rank interval; NaN where missing."""
+        space, scorer = space or self.space, scorer or self.scorer
+        self.of_score("rank", scorer, space)
+        found = intervals.of(self.survey, space, scorer)
+        if found is None:
+            known = [n for n in self.survey.scores(space) if intervals.known(self.survey, space, n)]
+            hint = "Measure them with explorer prepare --stability, or on the page COMPARE"
+            raise UnknownName("rank interval", f"{space} {scorer}", known, hint)
+        return found[:, end].astype(np.float64)
 
     def mark(self, name: str) -> Text | np.ndarray:
         """Labels as :class:`Text`, or (n,) scores with NaN where there is none."""
@@ -98,6 +110,8 @@ FUNCTIONS: dict[str, Function] = {
     "percentile": Function(
         "percentile('knn') or percentile('knn', 'pca/image')", _scored, lambda s, *a: _score(s, "percentile", *a), 0
     ),
+    "rank_low": Function("rank_low('knn'), best of its interval", _scored, lambda s, *a: _interval(s, 0, *a), 0),
+    "rank_high": Function("rank_high('knn'), worst of its interval", _scored, lambda s, *a: _interval(s, 2, *a), 0),
     "near": Function("near(ra, dec, arcsec) with numbers in degrees", ("constant",) * 3, lambda s, *a: _near(s, *a), 3),
     "has": Function("has('image')", ("quoted",), lambda s, modality: s.survey.has(modality)),
     "isnull": Function("isnull(column)", ("any",), _isnull),
@@ -121,6 +135,10 @@ FUNCTIONS: dict[str, Function] = {
 
 def _score(scope: Scope, what: str, scorer: str | None = None, space: str | None = None) -> np.ndarray:
     return scope.of_score(what, scorer, space)
+
+
+def _interval(scope: Scope, end: int, scorer: str | None = None, space: str | None = None) -> np.ndarray:
+    return scope.of_interval(end, scorer, space)
 
 
 def _near(scope: Scope, ra: float, dec: float, arcsec: float) -> np.ndarray:

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explorer.survey import intervals
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -83,6 +85,10 @@ def table_of(session: Session, everything: bool = False) -> pd.DataFrame:
             put(f"rank {space} {scorer}", pd.arrays.IntegerArray(places.astype(np.int64), places == 0))
             put(f"score {space} {scorer}", survey.score(space, scorer)[rows])
             put(f"percentile {space} {scorer}", survey.percentile(space, scorer)[rows])
+            ends = intervals.of(survey, space, scorer)
+            if ends is not None:
+                put(f"rank low {space} {scorer}", ends[rows, intervals.LOW])
+                put(f"rank high {space} {scorer}", ends[rows, intervals.HIGH])
     mine = session.log.current(session.user).set_index("id")
     for name, column in (("mark", "label"), ("mark score", "score"), ("mark note", "note")):
         put(name, catalogue["id"].map(mine[column].to_dict()) if len(mine) else np.full(len(rows), None))

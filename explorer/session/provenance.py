@@ -38,6 +38,7 @@ def of_session(session: Session) -> dict[str, Any]:
         "survey_rows": len(survey),
         "card": survey.meta.get("card", {}),
         "steps": survey.meta.get("steps", []),
+        "derived_scores": survey.recipes,
         "space": session.space,
         "layout": session.layout,
         "scorer": session.scorer,

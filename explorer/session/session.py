@@ -14,20 +14,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import param
 
-from explorer.session import legend, provenance, query, ranking, recipe, similar, state
+from explorer.session import (
+    confounders,
+    feedback,
+    legend,
+    provenance,
+    query,
+    ranking,
+    recipe,
+    similar,
+    stability,
+    state,
+)
 from explorer.session._names import Named, scored
 from explorer.session.columns import Text
+from explorer.session.derived import PersonalSurvey
 from explorer.session.export import export, table_of
 from explorer.session.history import History
 from explorer.session.marks import Marks, checked_user
 from explorer.session.selection import Selection
 from explorer.survey.files import user_name
+from explorer.survey.store import Survey
 from kernels.registry import UnknownName
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from explorer.survey.store import Survey
 
 
 class Session(param.Parameterized):
@@ -51,13 +62,13 @@ class Session(param.Parameterized):
 
     def __init__(self, survey: Survey, user: str | None = None):
         super().__init__()
-        self.survey = survey
+        self.survey = PersonalSurvey(survey) if isinstance(survey, Survey) else survey  # or what acts like one
         self.user = checked_user(user or user_name())
         self.log = Marks(survey.path)
         self._history = History()
         self._labels: tuple[Any, dict[str, tuple[str, float | None]]] | None = None
         self.param.focus.bounds = (-1, len(survey) - 1)
-        self.param.update(selection=Selection(survey), version=survey.version, marked=self.log.last())
+        self.param.update(selection=Selection(self.survey), version=survey.version, marked=self.log.last())
         self.space = survey.spaces[0] if survey.spaces else ""
 
     def __repr__(self) -> str:
@@ -318,6 +329,41 @@ class Session(param.Parameterized):
         touched = self.log.undo(self.user)
         self.marked = self.log.last()
         return touched
+
+    # -- scores of this session's own --------------------
+
+    def rerank(self, like: str | None = None, method: str = "gp") -> str:
+        """Rank by what this user's marks make of the present score; returns the name of the new one, ``feedback``.
+
+        What looks like a marked artefact is pushed down, what looks like a liked object comes up; with ``like`` only
+        that label is liked. ``method``: ``gp`` or ``neighbour``. To go back, choose the old score.
+        """
+        return feedback.rerank(self, like, method)
+
+    def propose(self, count: int = 20) -> Selection:
+        """Select what to look at next: ``count`` rows that this user has not marked, the most promising first."""
+        rows = feedback.proposals(self, count)
+        return self.select(self.survey.ids_of(rows), note=f"what to look at next: {len(rows)} by {feedback.NAME}")
+
+    def rank_matched(self, columns: Sequence[str], bins: int = 10) -> str:
+        """Rank every object among those like it in these columns; returns the name of the new score."""
+        return confounders.rank_matched(self, columns, bins)
+
+    def stability(self, runs: int = 8, kind: str = "folds", progress: Any = None) -> pd.DataFrame:
+        """Measure between which places each row of the present ranking stands, store it, and give its first page.
+
+        See :func:`explorer.pipeline.stability.measure`; what has an interval already is not measured again.
+        """
+        return stability.measured(self, runs, kind, progress)
+
+    def derive(self, space: str, name: str, scores: np.ndarray, recipe: dict[str, Any]) -> None:
+        """Have (n,) scores of this session's own as ``name`` of a space, with how they were made, and rank by them."""
+        self.survey.derive(space, name, scores, recipe)
+        self.param.trigger("version")
+        if space == self.space:
+            with self.together():
+                self.scorer = name
+                self.param.trigger("scorer")
 
     # -- the survey goes on --------------------
 

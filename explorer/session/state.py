@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.session import recipe
+from explorer.session import derived, recipe
 from explorer.session._names import follow
 from explorer.session.selection import Selection
 
@@ -27,6 +27,7 @@ def state_of(session: Session) -> dict[str, Any]:
         **{name: getattr(session, name) for name in _NAMES},
         "focus": survey.ids_of([session.focus])[0] if session.focus >= 0 else None,
         "selection": session.selection.recipe,
+        "derived_scores": survey.recipes,
     }
 
 
@@ -39,6 +40,7 @@ def restore(session: Session, state: dict[str, Any]) -> None:
     focus = state.get("focus")
     if focus is not None and not isinstance(focus, str):
         raise ValueError(f"the focus of a saved exploration is an id or null, not {focus!r}")
+    derived.again(session, state.get("derived_scores", []))
     before = {name: getattr(session, name) for name in (*_NAMES, "focus")}
     with session.together():
         try:
