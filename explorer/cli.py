@@ -46,6 +46,15 @@ def parser() -> argparse.ArgumentParser:
     )
     prepare.add_argument("--layouts", type=_names, default=["umap"], help="comma-separated (default umap)")
     prepare.add_argument("--seed", type=int, default=0)
+    prepare.add_argument(
+        "--stability",
+        type=int,
+        nargs="?",
+        const=8,
+        default=0,
+        metavar="RUNS",
+        help="then make every score again, 8 times unless told, and store between which places each row stands",
+    )
     prepare.set_defaults(run=_prepare)
 
     serve = commands.add_parser("serve", help="the dashboard")
@@ -140,6 +149,11 @@ def _prepare(options: argparse.Namespace) -> int:
     survey = explorer.open(options.survey)
     done = prepare(survey, options.encoders, options.scorers, options.layouts, bar(), options.seed)
     print(f"{len(done)} steps done; {survey!r}")
+    if options.stability:
+        from explorer.pipeline.stability import measure_all
+
+        measured = measure_all(survey, options.stability, seed=options.seed, progress=bar())
+        print(f"{len(measured)} scores with rank intervals from {options.stability} runs")
     return 0
 
 
