@@ -164,6 +164,28 @@ class Explorer:
         """Call objects something, with a score from 0 to 5."""
         self.session.mark(ids, label, score)
 
+    def rerank(self, like: str | None = None, method: str = "gp") -> str:
+        """Rank by what your marks make of the present score; returns the new score's name. Choose the old one to undo.
+
+        Artefacts push down what looks like them, what you liked brings its look-alikes up; ``like`` restricts it to
+        one label. ``method``: ``gp`` (Gaussian process) or ``neighbour`` (Astronomaly's).
+        """
+        return self.session.rerank(like, method)
+
+    def propose(self, count: int = 20) -> Selection:
+        """Select what to look at next: the most promising rows that you have not marked."""
+        return self.session.propose(count)
+
+    def rank_matched(self, columns: Iterable[str], bins: int = 10) -> str:
+        """Rank every object among those like it in these columns, such as S/N and redshift."""
+        return self.session.rank_matched(list(columns), bins)
+
+    def stability(self, runs: int = 8, kind: str = "folds") -> pd.DataFrame:
+        """Measure between which places each row of the ranking stands; the surest rows first."""
+        from explorer.survey.progress import bar
+
+        return self.session.stability(runs, kind, bar())
+
     def clear(self) -> Selection:
         """Select nothing."""
         return self.session.clear()
@@ -201,6 +223,15 @@ class Explorer:
 
         _ = self._screen
         page = Page(self.session, self.options.height)
+        self._pages.append(page)
+        return page.layout
+
+    def compare(self) -> Viewable:
+        """A new page on this exploration that stands at COMPARE: transfer, fusion, probes, stability, recovery."""
+        from explorer.page import Page
+
+        _ = self._screen
+        page = Page(self.session, self.options.height, at="compare")
         self._pages.append(page)
         return page.layout
 

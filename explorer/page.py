@@ -8,11 +8,14 @@ from typing import Any
 
 import panel as pn
 
+from explorer.compare import Compare
 from explorer.views import VIEWS, _keys
 from explorer.views._board import Board
 from explorer.views._header import Header
 from explorer.views._theme import BODY_CSS, MODES, ROOT_CSS, empty, escape, failure, screen_of
+from kernels.registry import UnknownName
 
+PLACES = ("explore", "compare")
 FIRST = ("mosaic", "spectrum", "card")  # the order of the tabs; further views follow by name
 REFRESH = 2000  # ms between two looks for what others added to the survey
 
@@ -28,6 +31,8 @@ _GRID_CSS = """
 .ax-map { grid-area: map; background: var(--ax-panel); min-width: 0; min-height: 0; }
 .ax-side { grid-area: side; min-width: 0; min-height: 0; background: var(--ax-line); }
 .ax-foot { grid-area: foot; background: var(--ax-panel); min-width: 0; }
+.ax-compare { grid-area: 2 / 1 / 3 / 3; min-width: 0; min-height: 0; z-index: 10; }
+:host(.ax-at-compare) .ax-map, :host(.ax-at-compare) .ax-side { visibility: hidden; }
 """
 _SIDE_CSS = """
 :host { display: grid !important; grid-template: minmax(0, 44fr) minmax(0, 56fr) / minmax(0, 1fr); gap: 1px; }
@@ -69,15 +74,20 @@ def _keep_local(document: Any) -> None:
 
 
 class Page:
-    """One page on a session: build it, show ``layout``, ``close()`` it when its window goes."""
+    """One page on a session: build it, show ``layout``, ``close()`` it when its window goes.
 
-    def __init__(self, session: Any, height: int = 760):
-        self.session, self.screen = session, screen_of(session)
+    ``at`` is where it stands, ``"explore"`` or ``"compare"``; :meth:`turn` changes it. In a served window the address
+    says so too: ``?page=compare``.
+    """
+
+    def __init__(self, session: Any, height: int = 760, at: str = "explore"):
+        self.session, self.screen, self.at = session, screen_of(session), "explore"
         self.views: list[Any] = []
         self._served = pn.state.curdoc is not None and pn.state.curdoc.session_context is not None
         if self._served:
             _keep_local(pn.state.curdoc)
-        self.header = Header(session)
+        self.header = Header(session, self.turn)
+        self.compare = Compare(session.survey, self._view)
         self.toast = Board(self._on_toast, _TOAST_CSS, visible=False, margin=0)
         self.help = Board(lambda _: setattr(self.screen, "help", False), _keys.HELP_CSS, visible=False, margin=0)
         self.help.markup = _keys.help_card()
@@ -91,10 +101,13 @@ class Page:
             self.screen.param.watch(self._on_notice, ["notice"], onlychanged=False),
             self.screen.param.watch(lambda event: setattr(self.help, "visible", event.new), ["help"]),
         ]
-        self._version = session.param.watch(lambda _: self._fill_tabs(), ["version"])
+        self._version = session.param.watch(lambda _: self._grow(), ["version"])
         if self._served:
             pn.state.on_session_destroyed(lambda _: self.close())
             self._timer = pn.state.add_periodic_callback(self._refresh, REFRESH)
+            asked = pn.state.session_args.get("page", [b""])[0].decode("utf-8", "replace")
+            at = asked if asked in PLACES else at
+        self.turn(at)
 
     def _lay_out(self, height: int) -> pn.Column:
         stretch: dict[str, Any] = {"sizing_mode": "stretch_both", "margin": 0}
@@ -107,6 +120,7 @@ class Page:
             pn.Column(self._view("map"), css_classes=["ax-map"], **stretch),
             side,
             pn.Column(self._view("status"), css_classes=["ax-foot"], margin=0, sizing_mode="stretch_width"),
+            self.compare.layout,
             self.toast,
             self.help,
             self.keys,
@@ -118,7 +132,29 @@ class Page:
         return whole
 
     def _classes(self) -> list[str]:
-        return ["ax-root", f"ax-{self.screen.theme}", "ax-alone" if self._served else "ax-cell"]
+        return ["ax-root", f"ax-{self.screen.theme}", "ax-alone" if self._served else "ax-cell", f"ax-at-{self.at}"]
+
+    def turn(self, at: str = "") -> None:
+        """Turn to ``"explore"`` or ``"compare"``; to the other one where nothing is said."""
+        at = at or PLACES[1 - PLACES.index(self.at)]
+        if at not in PLACES:
+            raise UnknownName("page", at, list(PLACES))
+        if at == self.at:
+            return
+        self.at = at
+        if at == "compare":
+            self.compare.fill()
+        self.compare.layout.visible = at == "compare"
+        self.layout.css_classes = self._classes()
+        self.header.stand(at)
+        if self._served and pn.state.location is not None:
+            pn.state.location.update_query(page=at)
+
+    def _grow(self) -> None:
+        """Have a place for every view that applies now; a survey that grows gains them."""
+        self._fill_tabs()
+        if self.compare.made:
+            self.compare.fill()
 
     def _view(self, name: str) -> pn.viewable.Viewable:
         """A view's panel; where it cannot be made, the reason, so that the rest of the page stands."""
@@ -208,6 +244,10 @@ class Page:
             session.next_unmarked()
         elif key == "t":
             self.screen.theme = MODES[1 - MODES.index(self.screen.theme)]
+        elif key == "c":
+            self.turn()
+        elif key == "r":
+            session.rerank()
         elif key == "?":
             self.screen.help = not self.screen.help
         elif session.focus < 0:

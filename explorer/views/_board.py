@@ -23,7 +23,7 @@ export function render({ model, el }) {
   el.style.cssText = "height:100%;width:100%;min-height:0"
   const box = document.createElement("div")
   box.className = "ax-board"
-  const live = (ev) => ev.composedPath().find((n) => n instanceof HTMLElement && n.dataset.do !== undefined)
+  const live = (ev) => ev.composedPath().find((n) => n instanceof Element && n.dataset?.do !== undefined)
   const tell = (ev, extra = {}) => {
     const at = live(ev)
     if (!at) return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from explorer.session._names import STRETCHES
@@ -40,10 +41,16 @@ CSS = """
   border-radius: 6px; cursor: pointer; color: var(--ax-muted); font-size: 15px; }
 .hd button:hover { background: var(--ax-raised); color: var(--ax-text); }
 .hd button:focus-visible { outline: 2px solid var(--ax-focus); }
+.hd .pages { display: flex; flex: none; gap: 2px; padding: 2px; border-radius: 7px; background: var(--ax-sunken);
+  border: 1px solid var(--ax-line); }
+.hd .pages button { height: 22px; min-width: 0; padding: 0 9px; font-size: 11.5px; border-radius: 5px;
+  line-height: 22px; }
+.hd .pages [aria-pressed=true] { background: var(--ax-raised); color: var(--ax-text); font-weight: 600; }
 .hd .user { color: var(--ax-faint); font-size: 11.5px; white-space: nowrap; }
 @media (max-width: 1240px) { .hd .brand small, .hd .user { display: none; } .hd select { max-width: 92px; }
   .hd .brand b { max-width: 120px; } }
-@media (max-width: 1100px) { .hd { gap: 5px; } .hd select { max-width: 84px; } .hd .brand b { max-width: 84px; } }
+@media (max-width: 1100px) { .hd .pages [aria-pressed=true] { display: none; } .hd .pages button { padding: 0 6px; }
+  .hd { gap: 5px; } .hd select { max-width: 84px; } .hd .brand b { max-width: 84px; } }
 @media (max-width: 900px) { .hd label span, .hd .opt { display: none; } }
 """
 
@@ -72,8 +79,18 @@ def select(do: str, label: str, options: dict[str, str], chosen: str, optional: 
     )
 
 
-def header(session: Any, wrong: str = "") -> str:
-    """HTML of the header; ``wrong`` is what the last query had against it."""
+def pages(at: str) -> str:
+    """HTML of the choice between the two pages."""
+    items = "".join(
+        f'<button data-do="turn" data-to="{page}" aria-pressed="{str(page == at).lower()}" title="{told} (c)">'
+        f"{page.capitalize()}</button>"
+        for page, told in (("explore", "Map, ranking and objects"), ("compare", "How far to trust a ranking"))
+    )
+    return f'<span class="pages" role="group" aria-label="Page">{items}</span>'
+
+
+def header(session: Any, wrong: str = "", at: str = "") -> str:
+    """HTML of the header; ``wrong`` is what the last query had against it, ``at`` the page that it stands on."""
     survey = session.survey
     spaces, same = survey.spaces, {name: name for name in survey.spaces}
     layouts = survey.layouts(session.space) if session.space in spaces else []
@@ -81,6 +98,7 @@ def header(session: Any, wrong: str = "") -> str:
     parts = [
         f'<span class="brand">{_LOGO}<b title="{escape(survey.name)}">{escape(survey.name)}</b>'
         f"<small>{count(len(survey))} rows</small></span>",
+        pages(at) if at else "",
         select("space", "space", same, session.space),
     ]
     if len(layouts) > 1:
@@ -116,9 +134,9 @@ def example(session: Any) -> str:
 class Header:
     """The header of one page."""
 
-    def __init__(self, session: Any):
-        self.session, self.screen = session, screen_of(session)
-        self.wrong = ""
+    def __init__(self, session: Any, turn: Callable[[str], None] | None = None):
+        self.session, self.screen, self._turn = session, screen_of(session), turn
+        self.wrong, self.at = "", "explore"
         self.board = Board(self._on, CSS, height=48, margin=0, css_classes=["ax-head"])
         self._watching = session.param.watch(
             lambda *_: self._draw(), ["space", "layout", "scorer", "color_by", "stretch", "version"]
@@ -129,8 +147,13 @@ class Header:
         """Stop listening."""
         self.session.param.unwatch(self._watching)
 
+    def stand(self, at: str) -> None:
+        """Show which page this is: ``explore`` or ``compare``."""
+        self.at = at
+        self._draw()
+
     def _draw(self) -> None:
-        self.board.markup = header(self.session, self.wrong)
+        self.board.markup = header(self.session, self.wrong, self.at if self._turn else "")
 
     def _on(self, data: dict[str, Any]) -> None:
         do, value = data["do"], data.get("value", "")
@@ -140,6 +163,9 @@ class Header:
             self._query(value)
         elif do == "dismiss":
             self._query("")
+        elif do == "turn":
+            if self._turn:
+                self._turn(data["to"])
         else:
             try:
                 setattr(self.session, do, value)

@@ -18,6 +18,8 @@ HELP = {
     "k · ←": "the one before",
     "0 … 5": "score the object in focus",
     "u": "next that has no mark",
+    "r": "re-rank by your marks",
+    "c": "explore or compare",
     "t": "dark or light",
     "/": "write a query",
     "?": "this list",
@@ -31,7 +33,8 @@ HELP = {
 _LISTEN = """
 export function render({ model, el }) {
   el.style.display = "none"
-  const KEYS = ["Escape", "j", "k", "ArrowLeft", "ArrowRight", "?", "u", "t", "/", "0", "1", "2", "3", "4", "5"]
+  const KEYS = ["Escape", "j", "k", "ArrowLeft", "ArrowRight", "?", "u", "r", "c", "t", "/",
+    "0", "1", "2", "3", "4", "5"]
   let page = el, over = false
   while (page && !(page.classList && page.classList.contains("ax-root"))) {
     page = page.parentNode instanceof ShadowRoot ? page.parentNode.host : page.parentNode

@@ -17,6 +17,7 @@ import panel as pn
 T = TypeVar("T")
 _log = logging.getLogger("explorer")
 _pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="explorer-view")
+_slow = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explorer-job")  # minutes long: one at a time
 
 
 class Work:
@@ -47,8 +48,11 @@ class Work:
         else:
             doc.add_next_tick_callback(lambda: None if self._closed else act())
 
-    def run(self, lane: str, job: Callable[[], T], done: Callable[[T], Any]) -> None:
-        """Compute ``job()`` and hand its result to ``done``, unless a newer request in the lane overtook it."""
+    def run(self, lane: str, job: Callable[[], T], done: Callable[[T], Any], slow: bool = False) -> None:
+        """Compute ``job()`` and hand its result to ``done``, unless a newer request in the lane overtook it.
+
+        A ``slow`` one, which may take minutes, waits for others of its kind and never for a frame, nor a frame for it.
+        """
         ticket = self._newest[lane] = self._newest.get(lane, 0) + 1
 
         def current() -> bool:
@@ -70,4 +74,4 @@ class Work:
         if self._doc is None:
             work()
         else:
-            _pool.submit(work)
+            (_slow if slow else _pool).submit(work)
