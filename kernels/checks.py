@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.embedding.batches import Batch, Events, Images, Spectra, Text, XSpectra
+from kernels.embedding.batches import Batch, Columns, Events, Images, Spectra, Text, XSpectra
 
 
 def check_scorer(kind: Any) -> None:
@@ -75,6 +75,9 @@ def sample_batch(modality: str, n: int = 48) -> Batch:
     if modality == "text":
         words = ["soft", "hard", "faint", "bright", "variable", "steady", "absorbed", "thermal", "periodic", "hot"]
         return Text([" ".join(rng.choice(words, 6)) for _ in range(n)])
+    if modality == "columns":
+        values = np.column_stack([rng.normal(size=n), 10 ** rng.normal(0, 2, n), rng.integers(0, 5, n)])
+        return Columns(values.astype(np.float64), ("hardness", "flux", "detections"))
     if modality == "events":
         return _sources(n, rng)
     if modality == "xspectrum":
@@ -139,6 +142,8 @@ def check_encoder(kind: Any) -> None:
 def _cut(batch: Batch, part: slice) -> Batch:
     if isinstance(batch, Text):
         return Text(batch.texts[part])
+    if isinstance(batch, Columns):
+        return Columns(batch.values[part], batch.names)
     if isinstance(batch, Images):
         return Images(batch.pixels[part], batch.bands, batch.pixel_scale, batch.zero_point)
     if isinstance(batch, Events):
@@ -155,6 +160,8 @@ def _spoilt(batch: Batch) -> Batch:
     """
     if isinstance(batch, Text):
         return Text([None, *batch.texts[1:]])
+    if isinstance(batch, Columns):
+        return Columns(np.where(np.arange(len(batch))[:, None] == 0, np.nan, batch.values), batch.names)
     if isinstance(batch, Events):
         energy = batch.energy.copy()
         energy[1:5] = np.nan

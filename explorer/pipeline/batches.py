@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pyarrow as pa
 
 from explorer.survey.records import Image, Spectrum
 from explorer.survey.store import Survey
-from kernels.embedding.batches import Batch, Events, Images, Spectra, Text, XSpectra
+from kernels.embedding.batches import Batch, Columns, Events, Images, Spectra, Text, XSpectra
 from kernels.preprocess.images import clean, resize
 from kernels.preprocess.spectra import masked, resample
 from kernels.preprocess.xray import bin_edges, rate_from_channels
@@ -46,7 +48,30 @@ def _maker(survey: Survey, modality: str, size: int):  # type: ignore[no-untyped
         return lambda rows: events_batch(survey, rows)
     if modality == "xspectrum":
         return lambda rows: xspectrum_batch(survey, rows)
-    raise ValueError(f"no batches of {modality!r} can be made; image, spectrum, text, events and xspectrum can")
+    if modality == "columns":
+        names = measured_columns(survey)
+        arrays = [np.asarray(survey.column(name), np.float64) for name in names]
+        return lambda rows: Columns(np.stack([a[rows] for a in arrays], axis=1), names)
+    raise ValueError(f"no batches of {modality!r} can be made; image, spectrum, text, events, xspectrum, columns can")
+
+
+NOT_MEASURED = re.compile(
+    r"(?i)(^|_)(ra|dec|raj2000|dej2000|glon|glat|l|b|id|index|row|mjd|truth|seed|obsid|targetid|x|y)($|_)"
+)
+"""Columns by name that say where or which an object is, or what was simulated, and not how it is."""
+
+
+def measured_columns(survey: Survey) -> list[str]:
+    """The catalogue's columns of numbers, less positions, numbers of objects, and the truth of a simulation."""
+    numbers = [n for n, kind in survey.columns.items() if pa.types.is_floating(kind) or pa.types.is_integer(kind)]
+    return [n for n in numbers if not NOT_MEASURED.search(n)]
+
+
+def rows_with(survey: Survey, modality: str) -> np.ndarray:
+    """Rows that have a modality; every row has ``columns`` where the catalogue has two measured ones or more."""
+    if modality == "columns":
+        return np.arange(len(survey) if len(measured_columns(survey)) > 1 else 0)
+    return np.flatnonzero(survey.has(modality)) if modality in survey.modalities else np.empty(0, np.int64)
 
 
 def image_batch(survey: Survey, rows: np.ndarray, size: int) -> Images:

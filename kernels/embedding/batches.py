@@ -131,4 +131,15 @@ class XSpectra:
         return len(self.rate)
 
 
-Batch = Images | Spectra | Text | Events | XSpectra
+@dataclass(frozen=True)
+class Columns:
+    """Catalogue values: ``values`` (n, c) float64, NaN where missing; ``names`` (c,) of the columns."""
+
+    values: np.ndarray
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+Batch = Images | Spectra | Text | Events | XSpectra | Columns
