@@ -100,9 +100,8 @@ class AstroPT(nn.Module):
         wte, wpe, head = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         for name, kind in self.modalities.items():
             wte[name], head[name] = _ends(tokeniser, kind.size, width, inner, bias)
-            wpe[name] = (
-                _ends(tokeniser, kind.positions, width, inner, bias)[0] if kind.positions else _Table(block, width)
-            )
+            place = "affine" if tokeniser == "affine" else "aim"
+            wpe[name] = _ends(place, kind.positions, width, None, bias)[0] if kind.positions else _Table(block, width)
         make: dict[str, Any] = {
             "causal": True,
             "activation": "gelu-tanh",
