@@ -26,11 +26,55 @@ class Aligned:
     retrieval : share of objects whose own partner is nearer than that of 9 out of 10 others, held out; 0.1 is chance.
         Near 0.1 the alignment found nothing, and the mismatch ranks noise.
     components : pairs of canonical directions kept.
+    calibrated : (n,) percentile of the mismatch among strangers that are alike, where ``match`` was given; else None.
     """
 
     mismatch: np.ndarray
     retrieval: float
     components: int
+    calibrated: np.ndarray | None = None
+
+
+class Alignment:
+    """A linear map of two spaces into one, by regularised canonical correlation (Hotelling 1936; Vinod 1976).
+
+    Parameters
+    ----------
+    components : pairs of directions at most.
+    ridge : added to the standardised covariances, as a share of their mean variance.
+
+    Attributes
+    ----------
+    components_ : pairs of directions kept.
+    """
+
+    def __init__(self, components: int = 32, ridge: float = 1e-2):
+        self.components, self.ridge = components, ridge
+
+    def fit(self, a: Any, b: Any) -> Alignment:
+        """Fit on the rows that both ``a`` (n, d_a) and ``b`` (n, d_b) have, at least 20; returns self."""
+        a, b = _pair(a, b)
+        here = finite(a) & finite(b)
+        if np.count_nonzero(here) < LEAST:
+            raise ValueError(
+                f"{np.count_nonzero(here)} objects have both embeddings: an alignment needs at least {LEAST}"
+            )
+        u, v = a[here].astype(np.float64), b[here].astype(np.float64)
+        self.left_, self.right_, self.components_ = _canonical(u, v, self.components, self.ridge)
+        return self
+
+    def project(self, a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of both, (n, k) float64, in the common space; each direction weighted by its correlation."""
+        if not hasattr(self, "left_"):
+            raise RuntimeError("this Alignment holds no map yet: call fit(a, b) first")
+        a, b = _pair(a, b)
+        x = (a.astype(np.float64) - self.left_[0]) @ self.left_[1]
+        y = (b.astype(np.float64) - self.right_[0]) @ self.right_[1]
+        return x, y
+
+    def mismatch(self, a: Any, b: Any) -> np.ndarray:
+        """(n,) float64 ``1 - cos`` in the common space; NaN where a modality is missing."""
+        return _one_minus_cosine(*self.project(a, b))
 
 
 def cosine_mismatch(a: Any, b: Any) -> np.ndarray:
@@ -77,6 +121,7 @@ def aligned_mismatch(
     folds: int = 5,
     groups: np.ndarray | None = None,
     random_state: int | None = None,
+    match: np.ndarray | None = None,
 ) -> Aligned:
     """Mismatch of two spaces that were never aligned, by regularised canonical correlation, cross-fitted.
 
@@ -89,22 +134,26 @@ def aligned_mismatch(
     components : pairs of directions at most.
     ridge : added to the standardised covariances, as a share of their mean variance.
     groups : (n,) labels; rows of one label stay in one fold (repeated observations of one object).
+    match : (n, m) what strangers must resemble; the mismatch is then calibrated too, each fold within itself.
     """
     a, b = _pair(a, b)
     here = np.flatnonzero(finite(a) & finite(b))
     if len(here) < LEAST:
         raise ValueError(f"{len(here)} objects have both embeddings: an alignment needs at least {LEAST}")
-    u, v = a[here].astype(np.float64), b[here].astype(np.float64)
     fold = _folds(here, folds, groups, random_state)
     out, found, kept = np.full(len(a), np.nan), [], 0
+    places = None if match is None else np.full(len(a), np.nan)
     for f in np.unique(fold):
-        train, test = fold != f, fold == f
-        left, right, kept = _canonical(u[train], v[train], components, ridge)
-        x = (u[test] - left[0]) @ left[1]
-        y = (v[test] - right[0]) @ right[1]
-        out[here[test]] = _one_minus_cosine(x, y)
+        train, test = here[fold != f], here[fold == f]
+        line = Alignment(components, ridge).fit(a[train], b[train])
+        x, y = line.project(a[test], b[test])
+        out[test], kept = _one_minus_cosine(x, y), line.components_
         found.append(_retrieval(x, y))
-    return Aligned(out, float(np.nanmean(found)), kept)
+        if match is not None and places is not None:
+            told = np.asarray(match, dtype=np.float64).reshape(len(a), -1)[test]
+            if np.count_nonzero(np.isfinite(told).all(axis=1) & np.isfinite(out[test])) > 2:
+                places[test] = calibrated(out[test], x, y, told)
+    return Aligned(out, float(np.nanmean(found)), kept, places)
 
 
 def calibrated(mismatch: np.ndarray, a: Any, b: Any, match: np.ndarray, pairs: int = 200) -> np.ndarray:
