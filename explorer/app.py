@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from explorer.page import Page
     from explorer.session.selection import Selection
+    from explorer.session.verdict import Verdict
     from explorer.survey.store import Survey
 
 
@@ -156,9 +157,27 @@ class Explorer:
         """Select by a query, ids, rows, a mask or a polygon; ``mode``: replace, add, intersect or subtract."""
         return self.session.select(what, mode)
 
-    def similar_to(self, ids: str | Iterable[str], minus: str | Iterable[str] = (), k: int = 50) -> pd.DataFrame:
-        """Select the ``k`` rows most like these and least like ``minus``, the examples first."""
-        return self.session.similar_to(ids, minus, k)
+    def similar_to(
+        self, ids: str | Iterable[str] = (), minus: str | Iterable[str] = (), k: int = 50, **more: Any
+    ) -> pd.DataFrame:
+        """Select the ``k`` rows most like these and least like ``minus``, the examples first.
+
+        ``file=`` takes an example from a FITS, PNG or spectrum file, ``where=`` a query that results fulfil, ``least=``
+        the least similar, ``apart=`` degrees within which near-duplicates are set aside, ``space=`` another space.
+        """
+        return self.session.similar_to(ids, minus, k, **more)
+
+    def side_by_side(self, ids: str | Iterable[str], k: int = 12, **more: Any) -> dict[str, pd.DataFrame]:
+        """What is similar to these in every space: space → table."""
+        return self.session.side_by_side(ids, k=k, **more)
+
+    def search_composed(self, parts: Iterable[Any], k: int = 50, **more: Any) -> pd.DataFrame:
+        """Select by weighted parts: Like, Words, Condition of :mod:`explorer.session.composed`."""
+        return self.session.search_composed(list(parts), k, **more)
+
+    def verdict(self, what: str | None = None, label: str = "", **more: Any) -> Verdict:
+        """The vote of an object's nearest neighbours on a column of classes, with everything it rests on."""
+        return self.session.verdict(what, label, **more)
 
     def mark(self, ids: str | Iterable[str], label: str | None = None, score: float | None = None) -> None:
         """Call objects something, with a score from 0 to 5."""

@@ -22,11 +22,11 @@ from explorer.session import (
     query,
     ranking,
     recipe,
-    similar,
     stability,
     state,
 )
-from explorer.session._names import Named, scored
+from explorer.session._names import Named
+from explorer.session.asking import Asking
 from explorer.session.columns import Text
 from explorer.session.derived import PersonalSurvey
 from explorer.session.export import export, table_of
@@ -35,13 +35,12 @@ from explorer.session.marks import Marks, checked_user
 from explorer.session.selection import Selection
 from explorer.survey.files import user_name
 from explorer.survey.store import Survey
-from kernels.registry import UnknownName
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Session(param.Parameterized):
+class Session(Asking, param.Parameterized):
     """The state that all views of a page share.
 
     Parameters
@@ -249,47 +248,6 @@ class Session(param.Parameterized):
         """Legend of a column or expression: ``value``, ``lo``, ``hi``, and rows ``selected`` and in ``all``."""
         found = legend.bins_of((str(self.survey.path), column), self.values(column), bins, categories)
         return legend.counted(found, self.selection.mask)
-
-    # -- similar --------------------
-
-    def find_similar(
-        self,
-        ids: str | int | Iterable[str | int],
-        minus: str | int | Iterable[str | int] = (),
-        k: int = 50,
-        space: str | None = None,
-        within_selection: bool = False,
-    ) -> pd.DataFrame:
-        """The examples and the ``k`` rows most like them, less ``minus``: ``id``, ``distance``, ``example`` by row.
-
-        It changes nothing and may run in another thread; :meth:`similar_to` also selects.
-        """
-        space, _ = scored(self, space, None)
-        if not space:
-            raise UnknownName("space", "", [], "Run survey.prepare() first")
-        mask = self.selection.mask if within_selection and self.selection.active else None
-        return similar.find(self.survey, space, self._rows_of(ids), self._rows_of(minus), k, mask)
-
-    def similar_to(
-        self,
-        ids: str | int | Iterable[str | int],
-        minus: str | int | Iterable[str | int] = (),
-        k: int = 50,
-        space: str | None = None,
-    ) -> pd.DataFrame:
-        """Select the examples and the ``k`` rows most like them (see :meth:`find_similar`), the examples first."""
-        found = self.find_similar(ids, minus, k, space)
-        self.select_found(found, space or self.space, self.survey.ids_of(self._rows_of(minus)))
-        return found
-
-    def select_found(self, found: pd.DataFrame, space: str, minus: Sequence[str] = ()) -> Selection:
-        """Select what :meth:`find_similar` found, in its order, and look at the first example."""
-        examples = found.loc[found["example"], "id"].tolist()
-        less = f" less {', '.join(minus)}" if len(minus) else ""
-        with self.together():
-            chosen = self.select(found["id"].tolist(), note=f"similar to {', '.join(examples)}{less} in {space}")
-            self.focus = int(found.index[0])
-        return chosen
 
     def _rows_of(self, ids: str | int | Iterable[str | int]) -> np.ndarray:
         items = [ids] if isinstance(ids, str | int | np.integer) else list(ids)
