@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.pipeline.batches import batches
+from explorer.pipeline.batches import batches, rows_with
 from explorer.survey.files import write_atomically
 from explorer.survey.progress import Progress, bar
 from explorer.survey.store import Survey
@@ -49,7 +49,7 @@ def plan(
     steps = []
     for name in encoders:
         known = ENCODERS.get(name).modalities
-        present = [m for m in known if m in survey.modalities and survey.has(m).sum() >= FEWEST]
+        present = [m for m in known if len(rows_with(survey, m)) >= FEWEST]
         both = len(present) > 1 and np.logical_and.reduce([survey.has(m) for m in present]).sum() >= FEWEST
         for modality in [*present, *(["joint"] if both else [])]:
             space = f"{name}/{modality}"
@@ -102,6 +102,8 @@ def prepare(
             f"survey {survey.name} has no rows: ingest data first (see {survey.path / 'ingest_report.csv'})"
         )
     steps = plan(survey, encoders, scorers, layouts)
+    if not steps and not survey.modalities:  # a catalogue alone is explored by its columns
+        steps = plan(survey, ("columns",), scorers, layouts)
     if not steps:
         kinds = ", ".join(f"{survey.has(m).sum()} rows with {m}" for m in survey.modalities) or "a catalogue alone"
         raise ValueError(
@@ -152,7 +154,7 @@ def _embed(survey: Survey, step: Step, seed: int) -> None:
         parts = {m: survey.embedding(f"{name}/{m}") for m in kind.modalities if f"{name}/{m}" in survey.spaces}
         survey.put_embedding(step.space, kind.join(parts), _told(survey, seed, started, parts=sorted(parts)))
         return
-    rows = np.flatnonzero(survey.has(modality))
+    rows = rows_with(survey, modality)
     encoder = kind(modality, random_state=seed)
     rng = np.random.default_rng(seed)
     sample = np.sort(rng.choice(rows, min(len(rows), encoder.fit_rows), replace=False))
