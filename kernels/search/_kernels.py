@@ -233,24 +233,30 @@ def quantize(first, last, a, codes, scale, lost):  # type: ignore[no-untyped-def
 
 @njit
 def scan_codes(  # type: ignore[no-untyped-def]
-    first, last, codes, scale, lost, w, norm, alive, q, q_unit, q_norm, q_lost, rounding, upper, heap, rows
+    first, last, codes, scale, lost, w, norm, alive, q, q_unit, q_norm, q_lost, rounding, heap, scratch, upper, rows
 ):
-    """First pass of one query over int8 rows first..last.
+    """First pass of one query over int8 rows first..last; returns how many of them may be among the k best.
 
-    ``upper`` (n,) float32 becomes the most that ``product - w`` may be; ``heap`` (k,) ends with minus the k largest
-    of the least that it may be (``rows`` (k,) is scratch). ``q`` (d,) int16 times ``q_unit`` is the query, ``q_lost``
-    what that dropped of its length ``q_norm``.
+    ``heap`` (k,) ends with minus the k largest of the least that ``product - w`` may be (``scratch`` (k,) int32).
+    Those that may be are ``rows`` (n,) int32 from ``first`` on, and the most that it may be ``upper`` (n,) float32:
+    little of either is written, as most rows fall below the k best that were seen before them. ``q`` (d,) int16
+    times ``q_unit`` is the query, ``q_lost`` what that dropped of its length ``q_norm``.
     """
+    found = 0
     for i in range(first, last):
         if not alive[i]:
-            upper[i] = -np.inf
             continue
         total = np.int32(0)
         for t in range(codes.shape[1]):
             total = np.int32(total + np.int32(np.int32(codes[i, t]) * np.int32(q[t])))  # 32 bits, or it is 3x slower
         near = np.float32(total) * (scale[i] * q_unit) - w[i]
         off = lost[i] * q_norm + norm[i] * q_lost + rounding
-        upper[i] = near + off
+        if near + off < -heap[0]:
+            continue
+        upper[first + found] = near + off
+        rows[first + found] = i
+        found += 1
         least = off - near
         if least < heap[0]:
-            _push(least, np.int32(i), heap, rows)
+            _push(least, np.int32(i), heap, scratch)
+    return found

@@ -57,16 +57,20 @@ class Int8:
         code = np.rint(q.a[0].astype(np.float64) / unit)
         q_lost = float(np.linalg.norm(q.a[0] - code * unit)) * (1 + 1e-6)
         rounding = FLOAT_ULPS * (self.longest * float(q.norm[0]) + self.widest + 1e-30)
-        upper = np.empty(n, np.float32)
+        upper, row = np.empty(n, np.float32), np.empty(n, np.int32)  # pages that nothing is written to cost nothing
         stretches = parts(n, strips_for(n, dim))
         wide = min(k, int(np.count_nonzero(alive)))
         heap, scratch = heaps((len(stretches), wide))
         given = (
             self.codes, self.scale, self.lost, rows.w, rows.norm, alive, code.astype(np.int16), np.float32(unit),
-            np.float32(q.norm[0]), np.float32(q_lost), np.float32(rounding), upper,
+            np.float32(q.norm[0]), np.float32(q_lost), np.float32(rounding),
         )  # fmt: skip
-        in_threads(partial(_kernels.scan_codes, *part, *given, heap[s], scratch[s]) for s, part in enumerate(stretches))
+        found = in_threads(
+            partial(_kernels.scan_codes, *part, *given, heap[s], scratch[s], upper, row)
+            for s, part in enumerate(stretches)
+        )
         floor = -np.partition(heap.ravel(), wide - 1)[wide - 1]
-        near = np.flatnonzero(upper >= floor)
+        kept = [slice(first, first + m) for (first, _), m in zip(stretches, found, strict=True)]
+        near = np.concatenate([row[part][upper[part] >= floor] for part in kept])
         self.compared_ = len(near)
         return settle(self.space, q, rows, near[None].astype(np.int64), k)
