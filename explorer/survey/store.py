@@ -300,10 +300,22 @@ class Survey:
         """Store (n, 2) positions as a layout of a space; rows with a NaN are stored as missing."""
         self._put({f"layout:{space}:{name}": _fixed(self._checked(xy, 2))}, provenance, "lay out")
 
-    def put_score(self, space: str, scorer: str, scores: np.ndarray, provenance: dict[str, Any] | None = None) -> None:
-        """Store (n,) scores and their ranks. Rows that the space lacks are null; other non-finite scores rank first."""
+    def put_score(
+        self,
+        space: str,
+        scorer: str,
+        scores: np.ndarray,
+        provenance: dict[str, Any] | None = None,
+        missing: np.ndarray | None = None,
+    ) -> None:
+        """Store (n,) scores and their ranks. Rows that the space lacks are null; other non-finite scores rank first.
+
+        ``missing`` (n,) bool says which rows are null where it is not the space that tells, as for a mismatch that
+        needs a catalogue column.
+        """
         values = self._checked(scores, 1).astype(np.float64)
-        missing = np.isnan(self.embedding(space)).any(axis=1) if space in self.spaces else np.isnan(values)
+        if missing is None:
+            missing = np.isnan(self.embedding(space)).any(axis=1) if space in self.spaces else np.isnan(values)
         strange = ~missing & ~np.isfinite(values)
         told = {**(provenance or {}), "non_finite": int(strange.sum())}
         columns = {
