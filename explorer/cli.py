@@ -57,6 +57,31 @@ def parser() -> argparse.ArgumentParser:
     )
     prepare.set_defaults(run=_prepare)
 
+    align = commands.add_parser("align", help="bring two spaces into one by contrastive learning")
+    align.add_argument("survey", help="folder of a survey, or a card's name")
+    align.add_argument("a", help="a space such as ppad/events, or a modality")
+    align.add_argument("b", help="the other one")
+    align.add_argument("--form", choices=["towers", "shared"], default="towers", help="of P3 or of P2 (default towers)")
+    align.add_argument("--gamma", type=float, default=0.0, help="weight of the distance-preserving term (P2: 0.3)")
+    align.add_argument("--epochs", type=int, default=60)
+    align.add_argument("--members", type=int, default=1, help="networks of the ensemble (default 1)")
+    align.add_argument("--tune", action="store_true", help="tune the temperature on the calibration split")
+    align.add_argument("--search", action="store_true", help="grid search on the validation split")
+    align.add_argument("--cutoff", type=int, help="train on what was written about up to this year, test on the rest")
+    align.add_argument("--name", default="aligned", help="encoder name of the spaces that are stored")
+    align.add_argument("--seed", type=int, default=0)
+    align.set_defaults(run=_align)
+
+    study = commands.add_parser("study", help="a paper's tables on a survey, beside its published figures")
+    study.add_argument("what", choices=["spectra"], help="spectra: knowledge bases and votes (P1)")
+    study.add_argument("survey", nargs="?", help="folder of a survey, or a card's name (default: one is simulated)")
+    study.add_argument("--spaces", type=_names, default=[], help="comma-separated (default: all of spectra)")
+    study.add_argument("-n", type=int, default=8000, help="spectra to simulate where no survey is named (default 8000)")
+    study.add_argument("--seeds", type=int, default=5, help="knowledge bases and test sets drawn (default 5)")
+    study.add_argument("--epochs", type=int, default=12, help="of the networks; 0 leaves them out (default 12)")
+    study.add_argument("--to", type=Path, help="folder for the tables as CSV")
+    study.set_defaults(run=_study)
+
     serve = commands.add_parser("serve", help="the dashboard")
     serve.add_argument("survey", nargs="+", help="folders of surveys, or cards' names")
     _serving(serve)
@@ -155,6 +180,27 @@ def _prepare(options: argparse.Namespace) -> int:
         measured = measure_all(survey, options.stability, seed=options.seed, progress=bar())
         print(f"{len(measured)} scores with rank intervals from {options.stability} runs")
     return 0
+
+
+def _align(options: argparse.Namespace) -> int:
+    import explorer
+    from explorer.pipeline.align import align
+    from explorer.survey.progress import bar
+
+    chosen = {"form": options.form, "gamma": options.gamma, "epochs": options.epochs, "members": options.members}
+    more = {"tune": options.tune, "search": options.search, "cutoff": options.cutoff, "name": options.name}
+    made = align(explorer.open(options.survey), options.a, options.b, chosen, seed=options.seed, progress=bar(), **more)
+    for part, told in made.figures.items():
+        words = ", ".join(f"{k} {v:.3g}" for k, v in told.items() if k not in ("n", "mean_log_rank"))
+        print(f"{part:<12} {told['n']:>6} pairs  {words}")
+    print(f"stored {', '.join(made.spaces.values())}")
+    return 0
+
+
+def _study(options: argparse.Namespace) -> int:
+    from explorer.pipeline.study_spectra import run
+
+    return run(options.survey, options.spaces, options.n, options.seeds, options.epochs, options.to)
 
 
 def _serve(options: argparse.Namespace) -> int:
