@@ -61,13 +61,13 @@ def test_a_base_of_a_given_share() -> None:
     assert len(study._with_share(np.arange(1000), labels, "lens", 1, 0)) == pytest.approx(969, abs=1)
 
 
-@pytest.mark.parametrize("make", [galspecnet, supervised])
-def test_networks_learn_an_obvious_line(make) -> None:
+@pytest.mark.parametrize(("make", "epochs"), [(galspecnet, 9), (supervised, 16)])
+def test_networks_learn_an_obvious_line(make, epochs) -> None:
     rng = np.random.default_rng(0)
     y = np.array(["a", "b"])[rng.integers(0, 2, 160)]
     x = rng.normal(1, 0.1, (160, LENGTH)).astype(np.float32)
-    x[:, 300:330] += (y == "b")[:, None] * 1.5
-    found = network(make, x[:120], y[:120], x[120:], np.array(["a", "b"]), 0, 9)
+    x[:, 300:330] += (y == "b")[:, None] * 2.0
+    found = network(make, x[:120], y[:120], x[120:], np.array(["a", "b"]), 0, epochs)
     assert found.sum(axis=1) == pytest.approx(np.ones(40), abs=1e-5)
     assert (np.array(["a", "b"])[found.argmax(axis=1)] == y[120:]).mean() > 0.85
 
