@@ -53,7 +53,7 @@ class Compare:
 
     def __init__(self, survey: Any, view: Callable[[str], pn.viewable.Viewable]):
         self._survey, self._view, self._names = survey, view, list[str]()
-        self._grid = pn.Column(css_classes=["ax-panels"], stylesheets=[GRID_CSS], margin=0, sizing_mode="stretch_width")
+        self._grid = pn.Column(css_classes=["ax-panels"], stylesheets=[GRID_CSS], margin=0, sizing_mode="stretch_both")
         self.layout = pn.Column(
             self._grid,
             css_classes=["ax-compare"],

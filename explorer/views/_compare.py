@@ -47,6 +47,11 @@ CSS = (
   background: var(--ax-sunken); color: var(--ax-faint); font-size: 9px; text-align: center; }
 .cp .strip img { width: 100%; height: 100%; display: block; object-fit: cover; }
 .cp .strip .focus { border: 2px solid var(--ax-focus); }
+.cp .tr { flex: 1; min-height: 0; display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 18px; }
+.cp .tr > div { min-height: 0; overflow: hidden; }
+.cp .tr .right { display: flex; flex-direction: column; gap: 4px; }
+.cp .tr .right .ch { flex: 1 1 0; min-height: 0; }
+.cp .who { display: flex; gap: 6px; flex-wrap: wrap; }
 .cp .ax-empty { height: auto; min-height: 100%; }
 """
 )
