@@ -17,7 +17,7 @@ HEIGHT = 404  # px of a row of panels: two rows fill a window of 900 px
 _log = logging.getLogger("explorer")
 
 CSS = """
-:host { container-type: inline-size; overflow: auto !important; scrollbar-width: thin; background: var(--ax-page); }
+:host { container-type: inline-size; overflow: auto !important; scrollbar-width: thin; background: var(--ax-panel); }
 .ax-panels { width: 100%; }
 """
 GRID_CSS = f"""

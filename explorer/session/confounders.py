@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explorer.pipeline.roles import column_of
 from explorer.session._names import scored
 from explorer.session.columns import Text
 from kernels.registry import UnknownName
@@ -20,27 +20,14 @@ if TYPE_CHECKING:
     from explorer.survey.store import Survey
 
 MATCHED = "matched"
-_PLAIN = r"[ugrizyjhkw][1-4]?"
-ROLES: dict[str, tuple[str, int]] = {
-    "S/N": (r"(.*_)?(snr|sn|s2n|s_n)(_.*)?|snmedian.*", 3),
-    "magnitude": (rf"(.*_)?(mag|modelmag|petromag|cmodelmag)(_.*)?|{_PLAIN}mag|mag{_PLAIN}", 2),
-    "size": (r"radius|size|r_?eff|r_?e|re|.*half_?light.*|petror(50|90).*|petro_?rad.*|kron_rad.*|fwhm.*|shape_r", 2),
-    "redshift": (r"redshift|z|z_?spec|spec_?z|z_best|z_desi|z_vi|zbest|z_phot|photo_?z", 1),
-    "field": (r"field|tile|tileid|plate|healpix|run", 1),
-}
-"""What may drive a score → what columns of that kind are called, and how many of them are looked at."""
+ROLES = ("snr_image", "snr_spectrum", "magnitude", "size", "redshift", "field")
+"""What may drive a score, as :mod:`explorer.pipeline.roles` names it."""
 
 
 def columns_of(survey: Survey) -> dict[str, str]:
-    """Column → its role (a key of :data:`ROLES`), by the names that surveys use; what the card says comes first."""
-    card, found = survey.meta.get("card", {}), dict[str, str]()
-    for role, (pattern, most) in ROLES.items():
-        told = card.get(role)
-        names = [told] if isinstance(told, str) and told in survey.columns else []
-        names += [n for n in survey.columns if re.fullmatch(pattern, n, re.IGNORECASE) and n not in names]
-        for name in names[:most]:
-            found.setdefault(name, role)
-    return found
+    """Column → its role (one of :data:`ROLES`), for those that the survey has."""
+    found = {column_of(survey, role): role for role in ROLES}
+    return {column: role for column, role in found.items() if column is not None}
 
 
 def values_of(session: Session, name: str) -> np.ndarray:

@@ -52,6 +52,24 @@ CSS = (
 .cp .tr .right { display: flex; flex-direction: column; gap: 4px; }
 .cp .tr .right .ch { flex: 1 1 0; min-height: 0; }
 .cp .who { display: flex; gap: 6px; flex-wrap: wrap; }
+.cp .cf { border-collapse: separate; table-layout: fixed; border-spacing: 2px; width: 100%; font-size: 11.5px; }
+.cp .cf th { font-weight: 500; color: var(--ax-muted); text-align: center; font-size: 11px; padding: 2px 4px; }
+.cp .cf thead th:first-child { width: 112px; }
+.cp .cf tbody th { text-align: left; white-space: nowrap; padding: 0 6px 0 0; }
+.cp .cf tbody th button { width: 100%; text-align: left; overflow: hidden; text-overflow: ellipsis; }
+.cp .cf td { text-align: center; padding: 4px 3px; border-radius: 3px; color: var(--ax-text); min-width: 44px; }
+.cp .cf .now { color: var(--ax-text); font-weight: 650; }
+.cp .cf td.now { box-shadow: inset 0 0 0 1px var(--ax-strong-line); }
+.cp .fu tbody tr { cursor: pointer; } .cp .fu tbody tr:hover { background: var(--ax-raised); }
+.cp .fu tbody th { color: var(--ax-text); } .cp .fu tr.now { background: var(--ax-focus-soft); }
+.cp .fu thead th:first-child { width: 76px; }
+.cp .fu thead th:nth-child(2) { width: 30%; }
+.cp .fu .bar { white-space: nowrap; } .cp .fu .bar b { font-weight: 500; }
+.cp .fu .bar i { display: inline-block; position: relative; width: 54px; height: 6px; border-radius: 3px;
+  background: var(--ax-line); margin-right: 6px; vertical-align: middle; }
+.cp .fu .bar i s { position: absolute; top: 0; bottom: 0; border-radius: 3px; background: var(--ax-data); }
+.cp .key { display: flex; flex-wrap: wrap; gap: 3px 14px; font-size: 11.5px; color: var(--ax-text); padding-top: 4px; }
+.cp .key i { display: inline-block; width: 10px; height: 10px; border-radius: 50%; margin-right: 5px; }
 .cp .ax-empty { height: auto; min-height: 100%; }
 """
 )
@@ -104,6 +122,7 @@ class ComparePanel:
     width = 1
     follow: tuple[str, ...] = ("version",)  # of the session: what it says is computed anew
     shows: tuple[str, ...] = ()  # of the session: what it only draws anew
+    painted = False  # with colours of categories, which are no variables of the theme
 
     def __init__(self, session: Any):
         self.session, self.screen = session, screen_of(session)
@@ -113,9 +132,11 @@ class ComparePanel:
         self._busy: tuple[int, int, str] | None = None
         self._stop = threading.Event()
         self.board = Board(self._on_click, CSS, sizing_mode="stretch_both", margin=0, markup=skeleton())
-        self._watching = [session.param.watch(lambda *_: self.refresh(), list(self.follow))]
+        self._watching = [(session, session.param.watch(lambda *_: self.refresh(), list(self.follow)))]
         if self.shows:
-            self._watching.append(session.param.watch(lambda *_: self._draw(), list(self.shows)))
+            self._watching.append((session, session.param.watch(lambda *_: self._draw(), list(self.shows))))
+        if self.painted:
+            self._watching.append((self.screen, self.screen.param.watch(lambda *_: self._draw(), ["theme"])))
 
     @classmethod
     def applies(cls, survey: Any) -> bool:
@@ -135,8 +156,8 @@ class ComparePanel:
         """Stop what runs, and stop listening."""
         self._stop.set()
         self.work.close()
-        for watcher in self._watching:
-            self.session.param.unwatch(watcher)
+        for owner, watcher in self._watching:
+            owner.param.unwatch(watcher)
         self._watching = []
 
     # -- for subclasses --------------------

@@ -252,14 +252,15 @@ class TransferView(ComparePanel):
     def do_cell(self, data: dict[str, Any]) -> None:
         """Take a pair, and select the objects at the top of both."""
         keys = self.found[0]
-        self.pair = keys[int(data["i"])], keys[int(data["j"])]
-        compare.select_tops(self.session, *self.pair, self.percent, "both", mode_of(data))
+        one, other = keys[int(data["i"])], keys[int(data["j"])]
+        self.pair = one, other
+        compare.select_tops(self.session, one, other, self.percent, "both", mode_of(data))
         self.refresh()
 
     def do_tops(self, data: dict[str, Any]) -> None:
         """Select the tops of the pair that they share, or one's alone."""
-        pair = self.found[2]
-        compare.select_tops(self.session, *pair, self.percent, str(data["which"]), mode_of(data))
+        one, other = self.found[2]
+        compare.select_tops(self.session, one, other, self.percent, str(data["which"]), mode_of(data))
 
     def do_bin(self, data: dict[str, Any]) -> None:
         """Select the objects of one bar."""
