@@ -8,7 +8,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test lint bench lab clean
+.PHONY: demo test lint bench lab parity clean
 
 demo: $(STAMP)
 	$(BIN)/explorer demo
@@ -27,6 +27,15 @@ bench: $(STAMP)
 lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks
 
+# Published packages beside our modules, in an environment of their own. AstroPT's package is AGPL: it is run, never read.
+PARITY = .venv-parity
+parity: $(STAMP)
+	test -x $(PARITY)/bin/python || $(BIN)/python -m venv $(PARITY)
+	$(PARITY)/bin/python -m pip install --quiet --constraint constraints.txt $(PIP_TORCH) torch
+	$(PARITY)/bin/python -m pip install --quiet --constraint constraints.txt pytest safetensors polymathic-aion==0.0.2
+	$(PARITY)/bin/python -m pip install --quiet --no-deps astropt==2.0.9 loralib
+	$(PARITY)/bin/python -m pytest -p no:cacheprovider tests/parity
+
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed: make PYTHON=/path/to/python3"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -36,4 +45,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PARITY) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

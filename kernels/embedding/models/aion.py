@@ -32,9 +32,9 @@ _SCALARS = [
 TOKENS: dict[str, tuple[int, tuple[int, int]]] = {
     "tok_image": (4375, (24, 24)), "tok_image_hsc": (4375, (24, 24)), "tok_segmap": (1000, (12, 12)),
     "tok_spectrum_desi": (1024, (273, 1)), "tok_spectrum_sdss": (1024, (273, 1)),
-    "tok_xp_bp": (1024, (55, 1)), "tok_xp_rp": (1024, (55, 1)), "tok_z": (1025, (1, 1)), "catalog": (3468, (50, 1)),
+    "tok_xp_bp": (1024, (55, 1)), "tok_xp_rp": (1024, (55, 1)), "tok_z": (1025, (1, 1)), "catalog": (3468, (512, 1)),
 } | dict.fromkeys(_SCALARS, (1024, (1, 1)))  # fmt: skip
-"""Kinds of tokens: vocabulary, and the grid (height, width) that they fill. Of ``catalog`` there may be fewer."""
+"""Kinds of tokens: vocabulary, and the grid (height, width) that they fill. ``catalog`` holds 50 of 512."""
 SIZES = {"base": (12, 768, 12), "large": (24, 1024, 16), "xlarge": (24, 2048, 32)}
 """Published sizes: blocks, width, heads."""
 DECODER = ("decoder.", "decoder_norm.", "decoder_embeddings.", "mask_token")
