@@ -21,8 +21,8 @@ FEWEST_CYCLES = 2.5
 CELLS = 8192
 WIDTH = 0.7
 """Standard deviation that each coefficient has beforehand."""
-PRICE = 3.0
-"""Nats that a clock must gain beyond the logarithm of the number of frequencies tried."""
+PRICE = 1.0
+"""Nats that a clock must gain beyond what chance gives: see :func:`price`."""
 _PAD = 4
 _TRIES = 3
 _SLACK = 3.0
@@ -54,10 +54,10 @@ def find(events: Events, kept: Kept, rows: np.ndarray) -> Clock:
     expected = live / np.maximum(live.sum(axis=1, keepdims=True), 1e-12) * total[:, None]
     highest = np.clip(kept.span[rows] / SHORTEST, 2 * FEWEST_CYCLES, CELLS / 8)
     candidates, height = _peaks(counts - expected, total, highest)
-    price = np.log(highest) + PRICE
-    best = Clock(np.zeros(len(rows)), np.zeros((len(rows), 4)), np.full(len(rows), -np.inf), price)
+    dear = price(highest, total)
+    best = Clock(np.zeros(len(rows)), np.zeros((len(rows), 4)), np.full(len(rows), -np.inf), dear)
     for k in range(_TRIES):
-        worth = np.flatnonzero(height[:, k] > 2 * (price - _SLACK))  # a peak of height Z² gains about Z²/2
+        worth = np.flatnonzero(height[:, k] > 2 * (dear - _SLACK))  # a peak of height Z² gains about Z²/2
         if not len(worth):
             break
         frequency, profile, gain = _refine(candidates[worth, k], counts[worth], live[worth])
@@ -65,6 +65,15 @@ def find(events: Events, kept: Kept, rows: np.ndarray) -> Clock:
         here = worth[fair]
         best.frequency[here], best.profile[here], best.gain[here] = frequency[fair], profile[fair], gain[fair]
     return best
+
+
+def price(highest: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Nats that a clock must gain over a constant rate: frequencies tried, and what four free coefficients cost.
+
+    The logarithm of the number of frequencies, and half the logarithm of the information over the prior's for each
+    coefficient (Laplace's approximation of the evidence; N photons tell a coefficient to 2 / N).
+    """
+    return np.log(highest) + 2 * np.log1p(total * WIDTH**2 / 2) + PRICE
 
 
 def fine_mesh(events: Events, kept: Kept, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -135,7 +135,9 @@ class PPAD:
         functions, seen = self.model_.on_mesh(CELLS), counts.transpose(1, 2).contiguous()
 
         def value(z: torch.Tensor) -> torch.Tensor:
-            return shape_likelihood(self.model_.combine(z, functions), seen, live) - 0.5 * (z**2).sum(dim=1)
+            return shape_likelihood(self.model_.combine(z, functions), seen, live) - 0.5 * getattr(self, "pw", 1.0) * (
+                z**2
+            ).sum(dim=1)
 
         guess = self.model_.guess(counts, live)[0]
         nothing = torch.zeros_like(guess)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-LEVEL = (0.5, 2e-3)
-"""Events and rate (counts / s in a band) that the level of a band knows beforehand: as if half an event had been seen
-in half the time that an event takes at that rate."""
+LEVEL = 0.5
+"""Events that are added to those of a band before its level is taken: a band without any has a level too."""
 
 
 def log_likelihood(log_rate: Tensor, counts: Tensor, live: Tensor) -> Tensor:
@@ -24,10 +23,9 @@ def log_likelihood(log_rate: Tensor, counts: Tensor, live: Tensor) -> Tensor:
 
 
 def level(log_shape: Tensor, counts: Tensor, live: Tensor) -> Tensor:
-    """(b, bands) log level: the most probable one for a relative rate, given :data:`LEVEL`."""
-    events, rate = LEVEL
+    """(b, bands) log level of each band that goes with a relative rate: its events over ∫ s dt, see :data:`LEVEL`."""
     exposed = (log_shape.exp() * live[:, None]).sum(dim=2)
-    return torch.log((counts.sum(dim=2) + events) / (exposed + events / rate))
+    return torch.log((counts.sum(dim=2) + LEVEL) / exposed.clamp(min=1e-12))
 
 
 def shape_likelihood(log_shape: Tensor, counts: Tensor, live: Tensor) -> Tensor:
