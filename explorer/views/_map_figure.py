@@ -56,7 +56,7 @@ class MapFigure:
         fig.stylesheets = [InlineStyleSheet(css=_FIGURE_CSS)]
         self._regions = (lasso, box)
         self._layers()
-        attach(fig, lasso, box)
+        attach(fig, lasso, box, self.base)
         fig.on_change("tags", lambda attr, old, new: on_message(new[0]))
         self.pane: pn.pane.Bokeh | None = None
 
@@ -111,9 +111,12 @@ class MapFigure:
 
     def show(self, layer: str, picture: np.ndarray | None, window: Window = (0.0, 1.0, 0.0, 1.0)) -> None:
         """Put a picture (h, w) uint32 into the layer ``"base"`` or ``"chosen"``, or empty it."""
+        source: ColumnDataSource = getattr(self, layer)
+        if picture is None and not source.data["image"]:
+            return
         x0, x1, y0, y1 = window
         columns: dict[str, list[Any]] = {"image": [picture], "x": [x0], "y": [y0], "dw": [x1 - x0], "dh": [y1 - y0]}
-        getattr(self, layer).data = columns if picture is not None else {name: [] for name in columns}
+        source.data = columns if picture is not None else {name: [] for name in columns}
 
     def dim(self, dimmed: bool) -> None:
         """Let the selection stand out from the rest."""

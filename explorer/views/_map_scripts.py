@@ -28,6 +28,7 @@ if (name === "panstart") {
   state.shape = cb_obj.geometry
 } else if (name === "panend") {
   state.drag = false
+  if (state.timer) state.soon(0)
   const shape = state.shape
   state.shape = null
   if (shape) {
@@ -54,10 +55,15 @@ if (name === "panstart") {
 """
 )
 
+# One window is asked for at a time, the next when its picture is there: a pan or a wheel never queues frames. During a
+# drag the next is asked for when the hand rests or lets go, or a quarter of a second has passed.
 _WINDOW = (
     _SAY
     + """
-const fit = () => {
+const PATIENCE = 400
+const ask = () => {
+  state.timer = 0
+  state.since = undefined
   const w = fig.inner_width, h = fig.inner_height, xr = fig.x_range, yr = fig.y_range
   if (!(w > 20 && h > 20)) return
   const ux = (xr.end - xr.start) / w, uy = (yr.end - yr.start) / h
@@ -66,26 +72,42 @@ const fit = () => {
     xr.setv({ start: x - u * w / 2, end: x + u * w / 2 })
     yr.setv({ start: y - u * h / 2, end: y + u * h / 2 })
   }
-  state.last = Date.now()
-  const [x0, x1, y0, y1] = [xr.start, xr.end, yr.start, yr.end]
-  say({ kind: "window", x0, x1, y0, y1, width: Math.round(w), height: Math.round(h) })
+  const window = [xr.start, xr.end, yr.start, yr.end, Math.round(w), Math.round(h)]
+  if (state.window && window.every((v, i) => v === state.window[i])) return
+  state.window = window
+  state.asked = Date.now()
+  const [x0, x1, y0, y1, width, height] = window
+  say({ kind: "window", x0, x1, y0, y1, width, height })
 }
-clearTimeout(state.timer)
-state.timer = setTimeout(fit, Date.now() - (state.last ?? 0) > 160 ? 15 : 55)
+const soon = state.soon = (wait) => { clearTimeout(state.timer); state.timer = setTimeout(ask, wait) }
+const now = Date.now()
+if (cb_obj === base) {
+  state.asked = 0
+  if (state.timer && !state.drag) soon(0)
+} else if (state.drag) {
+  state.since ??= now
+  soon(Math.max(Math.min(45, state.since + 250 - now), 0))
+} else if (!state.timer) {
+  soon(Math.max(state.asked ? state.asked + PATIENCE - now : 0, 12))
+}
 """
 )
 
 
-def attach(figure: Any, lasso: Any, box: Any) -> None:
-    """Make a figure report its window, the pointer and every region that is drawn on it, by its ``tags``."""
+def attach(figure: Any, lasso: Any, box: Any, base: Any) -> None:
+    """Make a figure report its window, the pointer and every region that is drawn on it, by its ``tags``.
+
+    ``base`` is the source of the picture that answers a window.
+    """
     from bokeh.models import CustomJS
 
     pointer = CustomJS(args={"fig": figure, "lasso": lasso, "box": box}, code=_POINTER)
     for event in ("panstart", "panend", "selectiongeometry", "tap", "mousemove", "mouseleave"):
         figure.js_on_event(event, pointer)
-    window = CustomJS(args={"fig": figure}, code=_WINDOW)
+    window = CustomJS(args={"fig": figure, "base": base}, code=_WINDOW)
     for span in (figure.x_range, figure.y_range):
         span.js_on_change("start", window)
         span.js_on_change("end", window)
     figure.js_on_change("inner_width", window)
     figure.js_on_change("inner_height", window)
+    base.js_on_change("data", window)
