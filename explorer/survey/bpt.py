@@ -53,7 +53,7 @@ CURVES = (
     Curve("n2", "Kewley+ 2001", kewley, 0.47, _SF),
     Curve("n2", "Kauffmann+ 2003", kauffmann, 0.05, "pure star formation below, composites above"),
     Curve("n2", "Schawinski+ 2007", schawinski, np.inf, _AGN),
-    Curve("n2", "as the paper prints (Tang+ 2025, eq. B1)", _straight(1.18, 0.77), np.inf, _AGN, used=False),
+    Curve("n2", "the paper's own (Tang+ 2025, eq. B1)", _straight(1.18, 0.77), np.inf, _AGN, used=False),
     Curve("s2", "Kewley+ 2001", _hyperbola(0.72, 0.32, 1.30), 0.32, _SF),
     Curve("s2", "Kewley+ 2006", _straight(1.89, 0.76), np.inf, _AGN),
     Curve("o1", "Kewley+ 2001", _hyperbola(0.73, -0.59, 1.33), -0.59, _SF),
