@@ -12,7 +12,7 @@ import param
 
 from explorer.views import _likeness
 from explorer.views._board import Board
-from explorer.views._theme import CONTROLS_CSS, empty, escape, failure, screen_of, skeleton
+from explorer.views._theme import BODY_CSS, CONTROLS_CSS, empty, escape, failure, screen_of, skeleton
 from explorer.views._work import Work
 
 if TYPE_CHECKING:
@@ -105,7 +105,11 @@ class NeighboursView:
         """The view; the list comes as soon as it is ready."""
         self.work.attach()
         self._on_focus()
-        return pn.Column(self.upload, self.board, sizing_mode="stretch_both", margin=0)
+        hint = pn.pane.HTML(
+            '<span class="ax-muted">or like a file</span>', stylesheets=[BODY_CSS], margin=(8, 0, 0, 12)
+        )
+        given = pn.Row(hint, self.upload, sizing_mode="stretch_width", margin=0)
+        return pn.Column(given, self.board, sizing_mode="stretch_both", margin=0)
 
     def close(self) -> None:
         """Stop listening to the session and forget a file that was given."""
