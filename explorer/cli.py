@@ -73,12 +73,18 @@ def parser() -> argparse.ArgumentParser:
     align.set_defaults(run=_align)
 
     study = commands.add_parser("study", help="a paper's tables on a survey, beside its published figures")
-    study.add_argument("what", choices=["spectra"], help="spectra: knowledge bases and votes (P1)")
+    study.add_argument(
+        "what", choices=["spectra", "xray"], help="spectra: votes (P1); xray: sources and papers (P2, P3)"
+    )
     study.add_argument("survey", nargs="?", help="folder of a survey, or a card's name (default: one is simulated)")
-    study.add_argument("--spaces", type=_names, default=[], help="comma-separated (default: all of spectra)")
-    study.add_argument("-n", type=int, default=8000, help="spectra to simulate where no survey is named (default 8000)")
-    study.add_argument("--seeds", type=int, default=5, help="knowledge bases and test sets drawn (default 5)")
-    study.add_argument("--epochs", type=int, default=12, help="of the networks; 0 leaves them out (default 12)")
+    study.add_argument(
+        "--spaces", type=_names, default=[], help="comma-separated (default: all of spectra; one a modality)"
+    )
+    study.add_argument("-n", type=int, help="objects to simulate where no survey is named (8000 spectra, 3000 sources)")
+    study.add_argument("--seeds", type=int, help="splits drawn (default 5 for spectra, 3 for xray)")
+    study.add_argument(
+        "--epochs", type=int, help="of the networks (12 for spectra, where 0 leaves them out; 60 for xray)"
+    )
     study.add_argument("--to", type=Path, help="folder for the tables as CSV")
     study.set_defaults(run=_study)
 
@@ -198,9 +204,15 @@ def _align(options: argparse.Namespace) -> int:
 
 
 def _study(options: argparse.Namespace) -> int:
+    if options.what == "xray":
+        from explorer.pipeline import study_xray
+
+        n, seeds, epochs = options.n or 3000, options.seeds or 3, options.epochs or 60
+        return study_xray.run(options.survey, n, seeds, epochs, options.to, options.spaces)
     from explorer.pipeline.study_spectra import run
 
-    return run(options.survey, options.spaces, options.n, options.seeds, options.epochs, options.to)
+    n, seeds, epochs = options.n or 8000, options.seeds or 5, 12 if options.epochs is None else options.epochs
+    return run(options.survey, options.spaces, n, seeds, epochs, options.to)
 
 
 def _serve(options: argparse.Namespace) -> int:

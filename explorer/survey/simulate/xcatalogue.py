@@ -41,7 +41,7 @@ def describe() -> dict[str, tuple[pa.DataType, str, str]]:
         unit = "" if name == "gamma" else "keV"
         out[f"{model}_{name}"] = (f, unit, f"best {name} of an absorbed {model} model")
         out[f"{model}_nh"] = (f, "1e22/cm2", f"its column of absorbing hydrogen ({model})")
-        out[f"{model}_stat"] = (f, "", f"Cash statistic of the {model} model against a perfect one")
+        out[f"{model}_stat"] = (f, "", f"Cash statistic of the {model} model per degree of freedom")
     out["apec_abund"] = (f, "solar", "its abundance of metals (apec)")
     out["apec_z"] = (f, "", "its redshift (apec)")
     return out
@@ -152,7 +152,7 @@ def fits(events: Events) -> dict[str, float | None]:
             out |= {"apec_abund": _ABUNDANCE[k], "apec_z": _REDSHIFT[m]}
             least = min(least, float(finer[k, m]))
         out[f"{model}_{name}"], out[f"{model}_nh"] = float(values[i]), float(_NH[j])
-        out[f"{model}_stat"] = float(2 * (least - perfect))
+        out[f"{model}_stat"] = float(2 * (least - perfect) / (len(counts) - 3))
     if counts.sum() < 10:
         out |= {"apec_abund": None, "apec_z": None}
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,11 @@ class Aligner:
             held = [tuple(torch.from_numpy(s(_rows(v))) for s, v in zip(self.scales_, validation, strict=True))]
         self.models_: list[Pair] = []
         self.logs_: list[Log] = []
-        for member in range(self.members):
-            told = (lambda d, n, s, m=member: progress(m * n + d, self.members * n, s)) if progress else None
-            place = folder / f"member-{member}" if folder else None
-            self.models_.append(self._train(x, y, held, member, place, told))
+        with _one_thread():
+            for member in range(self.members):
+                told = (lambda d, n, s, m=member: progress(m * n + d, self.members * n, s)) if progress else None
+                place = folder / f"member-{member}" if folder else None
+                self.models_.append(self._train(x, y, held, member, place, told))
         return self
 
     def _train(self, x: Any, y: Any, held: Any, member: int, folder: Path | None, progress: Any) -> Pair:
@@ -185,6 +187,17 @@ class Aligner:
             model.load_state_dict(mine)
             self.models_.append(model.eval())  # type: ignore[arg-type]
         return self
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Layers this small are slower on several threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _of(key: str, member: int) -> bool:

@@ -49,8 +49,12 @@ class Pair(nn.Module):
         contrast = info_nce(za, zb, self.temperature)
         if not gamma:
             return {"loss": contrast}
-        kept = distance_term(za, a) + distance_term(zb, b)
+        kept = self.distances(a, b, za, zb)
         return {"loss": contrast + gamma * kept, "contrast": contrast, "distance": kept}
+
+    def distances(self, a: Tensor, b: Tensor, za: Tensor, zb: Tensor) -> Tensor:
+        """The distance-preserving term, summed over the modalities."""
+        return distance_term(za, a) + distance_term(zb, b)
 
 
 class Towers(Pair):
@@ -118,6 +122,12 @@ class Shared(Pair):
     def joint(self, a: Tensor, b: Tensor) -> Tensor:
         """(n, shared) or, for ``sides="both"``, (n, 2 shared): the third network on both modalities."""
         return functional.normalize(self.third(torch.cat([self.a(a), self.b(b)], dim=1)), dim=1)
+
+    def distances(self, a: Tensor, b: Tensor, za: Tensor, zb: Tensor) -> Tensor:
+        """The term of equation 1, whose latent is the third network's output for the pair: both modalities' distances
+        are to be kept in the one space."""
+        z = self.joint(a, b)
+        return distance_term(z, a) + distance_term(z, b)
 
 
 def distance_term(latent: Tensor, original: Tensor) -> Tensor:
