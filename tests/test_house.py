@@ -14,7 +14,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ["kernels", "explorer.survey", "explorer.pipeline", "explorer.session", "explorer.views", "explorer.page"]
 ALLOWED_IN_KERNELS = {"numpy", "scipy", "torch", "sklearn", "numba", "kernels"}
-LAZY_IN_KERNELS = {"faiss", "umap", "nflows", "lance", "pyarrow", "PIL", "safetensors", "tqdm", "lightgbm", "shap"}
+LAZY_IN_KERNELS = {
+    "faiss",
+    "umap",
+    "nflows",
+    "lance",
+    "pyarrow",
+    "PIL",
+    "safetensors",
+    "huggingface_hub",
+    "tqdm",
+    "lightgbm",
+    "shap",
+}
 ABOVE = {"explorer", "explorer.checks"}
 
 

@@ -195,10 +195,13 @@ class SpectrumTokenizer(nn.Module):
         """(pixels,) Å of the latent grid."""
         return self.latent_grid._wavelength[0]  # type: ignore[index, return-value]
 
-    def encode(self, wavelength: Tensor, flux: Tensor, ivar: Tensor, mask: Tensor | None = None) -> Tensor:
+    def encode(
+        self, wavelength: Tensor, flux: Tensor, ivar: Tensor, mask: Tensor | None = None, trim: bool = False
+    ) -> Tensor:
         """(b, 273) int64 ids of spectra (b, m) on ``wavelength`` (m,) or (b, m) Å; ``mask`` True where bad.
 
-        Without a mask, pixels of ivar 0 are bad. Values that are not finite count as 0.
+        Without a mask, pixels of ivar 0 are bad. Values that are not finite count as 0. ``trim`` takes the bad pixels
+        at both ends as being outside of the spectrum, as where many spectra share a grid that is longer than each.
         """
         check_wavelength(wavelength, self.grid)
         bad = (ivar <= 0) | ~torch.isfinite(ivar) | ~torch.isfinite(flux) if mask is None else mask
@@ -210,9 +213,18 @@ class SpectrumTokenizer(nn.Module):
         n = self._unit(token)
         scaled = torch.stack([(flux / n - 1.0) * self.scaling, ivar.clamp(min=0).sqrt() / n * self.scaling], dim=1)
         x = torch.arcsinh(interpolate(wavelength, scaled, self.grid))
+        if trim:
+            x = x * self._covered(wavelength, ~bad)[:, None]
         h = self.pre_quant_norm(self.encoder(x).movedim(1, -1)).movedim(-1, 1)
         ids = self._quantizer._quantizer.ids(self.quant_conv(h))  # type: ignore[operator, union-attr]
         return torch.cat([token[:, None], ids], dim=1)
+
+    def _covered(self, wavelength: Tensor, good: Tensor) -> Tensor:
+        """(b, pixels) bool: the grid between the first and the last good sample of each spectrum."""
+        wave = wavelength.expand(len(good), -1)
+        first = torch.where(good, wave, torch.inf).amin(dim=1, keepdim=True)
+        last = torch.where(good, wave, -torch.inf).amax(dim=1, keepdim=True)
+        return (self.grid >= first) & (self.grid <= last)
 
     def decode(self, ids: Tensor) -> Tensor:
         """(b, pixels) flux on :attr:`grid` from (b, 273) ids."""

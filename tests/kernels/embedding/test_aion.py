@@ -202,6 +202,17 @@ def test_spectra_to_tokens_and_back() -> None:
     assert torch.equal(ids, twice)
 
 
+def test_bad_ends_can_count_as_being_outside() -> None:
+    tokenizer = _spectrum_tokenizer()
+    grid = torch.arange(3600.0, 9000.0, 2.0)
+    flux, ivar = torch.rand(2, 2200) * 5 + 2, torch.ones(2, 2200)
+    short = tokenizer.encode(grid[200:-300], flux, ivar)
+    longer = torch.nn.functional.pad(flux, (200, 300), value=3.0), torch.nn.functional.pad(ivar, (200, 300))
+    with torch.no_grad():
+        assert torch.equal(short, tokenizer.encode(grid, *longer, trim=True))
+        assert not torch.equal(short, tokenizer.encode(grid, *longer))
+
+
 def test_interpolation_is_numpys() -> None:
     import numpy as np
 
