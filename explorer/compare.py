@@ -21,9 +21,10 @@ CSS = """
 .ax-panels { width: 100%; }
 """
 GRID_CSS = f"""
-:host {{ display: grid !important; gap: 1px; background: var(--ax-line); grid-auto-rows: {HEIGHT}px;
+:host {{ display: grid !important; gap: 1px; padding-bottom: 1px; grid-auto-rows: {HEIGHT}px;
   grid-template-columns: repeat(3, minmax(0, 1fr)); grid-auto-flow: dense; }}
-.ax-panel {{ background: var(--ax-panel); min-width: 0; min-height: 0; overflow: hidden; }}
+.ax-panel {{ background: var(--ax-panel); box-shadow: 0 0 0 1px var(--ax-line); min-width: 0; min-height: 0;
+  overflow: hidden; }}
 .ax-wide {{ grid-column: span 2; }}
 @container (max-width: 1150px) {{
   :host {{ grid-template-columns: repeat(2, minmax(0, 1fr)); }}

@@ -247,7 +247,7 @@ class Page:
         elif key == "c":
             self.turn()
         elif key == "r":
-            session.rerank()
+            self.screen.again += 1
         elif key == "?":
             self.screen.help = not self.screen.help
         elif session.focus < 0:

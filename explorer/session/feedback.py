@@ -16,6 +16,7 @@ from explorer.session.columns import Shared
 from kernels.registry import UnknownName
 
 if TYPE_CHECKING:
+    from explorer.session.selection import Selection
     from explorer.session.session import Session
     from explorer.survey.store import Survey
 
@@ -127,6 +128,12 @@ def take(session: Session, recipe: dict[str, Any], made: np.ndarray | None = Non
     return name
 
 
+def warm(session: Session) -> None:
+    """Compute what does not depend on the marks, so that the first re-ranking is as quick as the next."""
+    space, scorer = base_of(session, None, None)
+    _engine(session.survey, space, scorer, "gp", "mean")
+
+
 def proposals(session: Session, count: int = 20, recipe: dict[str, Any] | None = None) -> np.ndarray:
     """(at most ``count``) int64 rows to look at next that this user has said nothing of, the best first.
 
@@ -142,6 +149,11 @@ def proposals(session: Session, count: int = 20, recipe: dict[str, Any] | None =
     found = engine.rank(marks.rows, marks.marks, marks.artefacts)
     seen = list(_present_rows(session.survey, list(session._marks_of(recipe["user"], recipe["marks"]))).values())
     return engine.propose(found, count, seen)
+
+
+def select(session: Session, rows: np.ndarray) -> Selection:
+    """Select rows to look at next, in their order."""
+    return session.select(session.survey.ids_of(rows), note=f"what to look at next: {len(rows)} by {NAME}")
 
 
 def _engine(survey: Survey, space: str, scorer: str, method: str, acquisition: str) -> Any:

@@ -300,8 +300,7 @@ class Session(Asking, param.Parameterized):
 
     def propose(self, count: int = 20) -> Selection:
         """Select what to look at next: ``count`` rows that this user has not marked, the most promising first."""
-        rows = feedback.proposals(self, count)
-        return self.select(self.survey.ids_of(rows), note=f"what to look at next: {len(rows)} by {feedback.NAME}")
+        return feedback.select(self, feedback.proposals(self, count))
 
     def rank_matched(self, columns: Sequence[str], bins: int = 10) -> str:
         """Rank every object among those like it in these columns; returns the name of the new score."""

@@ -51,13 +51,14 @@ CSS = (
 .cp .tr > div { min-height: 0; overflow: hidden; }
 .cp .tr .right { display: flex; flex-direction: column; gap: 4px; }
 .cp .tr .right .ch { flex: 1 1 0; min-height: 0; }
-.cp .who { display: flex; gap: 6px; flex-wrap: wrap; }
+.cp .who { align-items: center; padding: 4px 0;
+  display: flex; gap: 6px; flex-wrap: wrap; }
 .cp .cf { border-collapse: separate; table-layout: fixed; border-spacing: 2px; width: 100%; font-size: 11.5px; }
 .cp .cf th { font-weight: 500; color: var(--ax-muted); text-align: center; font-size: 11px; padding: 2px 4px; }
 .cp .cf thead th:first-child { width: 112px; }
 .cp .cf tbody th { text-align: left; white-space: nowrap; padding: 0 6px 0 0; }
 .cp .cf tbody th button { width: 100%; text-align: left; overflow: hidden; text-overflow: ellipsis; }
-.cp .cf td { text-align: center; padding: 4px 3px; border-radius: 3px; color: var(--ax-text); min-width: 44px; }
+.cp .cf td { text-align: center; padding: 3px; border-radius: 3px; color: var(--ax-text); min-width: 44px; }
 .cp .cf .now { color: var(--ax-text); font-weight: 650; }
 .cp .cf td.now { box-shadow: inset 0 0 0 1px var(--ax-strong-line); }
 .cp .fu tbody tr { cursor: pointer; } .cp .fu tbody tr:hover { background: var(--ax-raised); }

@@ -83,12 +83,17 @@ export function render({ model, el }) {
       box.className = "tile"; box.dataset.at = i; box.setAttribute("role", "option")
       const rank = tile.rank === null ? "" : "#" + tile.rank
       box.title = [tile.id, rank && "rank " + tile.rank, tile.pct !== null && "percentile " + tile.pct,
+        tile.score && page.scorer + " " + tile.score,
         tile.mark && "marked " + tile.mark].filter(Boolean).join("\\n")
       box.setAttribute("aria-label", box.title)
       const badge = document.createElement("span"); badge.className = "badge"
       const place = document.createElement("b"); place.textContent = tile.rank === null ? "" : tile.rank
       const name = document.createElement("i"); name.dataset.id = tile.id
       badge.append(place, name); box.append(badge)
+      if (tile.score) {
+        const score = document.createElement("span"); score.className = "score"; score.textContent = tile.score
+        box.append(score)
+      }
       if (tile.mark) {
         const dot = document.createElement("span"); dot.className = "mark"; dot.style.background = tile.colour
         box.append(dot)
@@ -189,7 +194,10 @@ _CSS = """
   background: linear-gradient(#0000, #000000a8); white-space: nowrap; font-variant-numeric: tabular-nums; }
 .badge b { font-weight: 650; } .badge i { font-style: normal; opacity: .82; overflow: hidden; text-overflow: ellipsis; }
 .tiles.small .badge { font-size: 9px; padding: 4px 3px 1px; } .tiles.small .badge i { display: none; }
-.tiles.tiny .badge { display: none; }
+.tiles.tiny .badge, .tiles.tiny .score { display: none; }
+.score { position: absolute; left: 0; top: 0; padding: 2px 5px 3px; border-radius: 3px 0 5px 0; background: #00000080;
+  color: #fff; font: 10px/1.2 var(--ax-font); font-variant-numeric: tabular-nums; pointer-events: none; }
+.tiles.small .score { font-size: 8.5px; padding: 1px 3px; }
 .mark { position: absolute; right: 4px; top: 4px; width: 9px; height: 9px; border-radius: 50%;
   border: 1.5px solid #000a; box-shadow: 0 0 0 1px #fffa; }
 .tiles.tiny .mark { width: 5px; height: 5px; right: 2px; top: 2px; }
@@ -210,9 +218,9 @@ class Sheet(pn.custom.JSComponent):
     """Shows a page of tiles and reports what is done to it as ``{"do": …}``.
 
     ``page`` holds everything that is drawn: ``kind``, ``data`` (bytes), ``at``, ``cell``, ``columns``, ``absent`` as in
-    :class:`explorer.views._thumbs.Pictures`; ``tiles``, a list of id, rank, pct, mark and colour; ``told``,
-    ``first``, ``last`` and ``serial``. ``state`` holds positions on the page: ``focus`` (-1 for none), ``selected``,
-    and ``off`` for those that left the selection that is shown.
+    :class:`explorer.views._thumbs.Pictures`; ``tiles``, a list of id, rank, pct, score, mark and colour; ``scorer``,
+    ``told``, ``first``, ``last`` and ``serial``. ``state`` holds positions on the page: ``focus`` (-1 for none),
+    ``selected``, and ``off`` for those that left the selection that is shown.
     """
 
     page = param.Dict(default={})

@@ -215,6 +215,7 @@ class Screen(param.Parameterized):
     continuous = param.Selector(default="viridis", objects=list(SEQUENTIAL), doc="map of continuous values")
     thumbnails = param.Selector(default="auto", objects=["auto", "on", "off"], doc="thumbnails on the map")
     shown = param.Integer(default=-1, doc="rows inside the map's window, -1 before it is drawn")
+    again = param.Integer(default=0, doc="how often a re-ranking by the marks was asked for")
     help = param.Boolean(default=False, doc="whether the list of keys is shown")
     notice = param.ClassSelector(default=None, class_=(str, Exception), doc="what the page has to tell, once")
 

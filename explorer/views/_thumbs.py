@@ -153,14 +153,25 @@ def _pooled(images: Sequence[Image | None], bands: int, white: float) -> np.ndar
     return limits(pool[None, :, None, :], LOW, white, balanced=balanced)
 
 
+def score_text(score: float) -> str:
+    """A score as it stands on a tile: three digits, '' where there is none.
+
+    >>> score_text(0.61839), score_text(float("inf")), score_text(float("nan")), score_text(-12.0)
+    ('0.618', '∞', '', '−12')
+    """
+    if score != score:
+        return ""
+    return "∞" if math.isinf(score) else f"{score:.3g}".replace("-", "−")
+
+
 def render_tiles(session: Any, rows: np.ndarray) -> list[dict[str, Any]]:
-    """What is written on each tile: ``id``, ``rank`` (None where there is none), ``pct``, ``mark``.
+    """What is written on each tile: ``id``, ``rank`` (None where there is none), ``pct``, ``score``, ``mark``.
 
     Plain text: the component writes it as text, never as markup.
     """
     table = session.ranking_of(rows)
     ranks = [None if missing else int(r) for r, missing in zip(table["rank"], table["rank"].isna(), strict=True)]
     return [
-        {"id": i, "rank": r, "pct": None if p != p else round(float(p), 2), "mark": m}
-        for i, r, p, m in zip(table["id"], ranks, table["percentile"], table["mark"], strict=True)
+        {"id": i, "rank": r, "pct": None if p != p else round(float(p), 2), "score": score_text(s), "mark": m}
+        for i, r, p, s, m in zip(table["id"], ranks, table["percentile"], table["score"], table["mark"], strict=True)
     ]

@@ -100,7 +100,7 @@ def alignment(encoder: str, told: dict[str, Any]) -> str:
     )
     return (
         f'<div class="warn"><b>Image and spectrum of {name} were never aligned</b>{measured}: their cosine means '
-        f"little. A linear alignment, fitted on other objects than those it compares, is used instead{found}.</div>"
+        f"little. A fitted linear alignment, held out, is used instead{found}.</div>"
     )
 
 
@@ -166,9 +166,9 @@ class FusionView(ComparePanel):
         there = stored in self.session.survey.scores(f"{encoder}/joint")
         acts = button("take", f"Select its top {len(line.rows)}", "Shift adds, Ctrl intersects", "go")
         acts += button("rank", "Rank by it", f"Rank by {stored} of {encoder}/joint", live=there)
+        acts += f'<span class="ax-muted">{escape(MEANT.get(line.how, ""))}</span>'
         return (
             f'<div class="body">{table(made, self.how)}<div class="who">{acts}</div>'
-            f'<div class="says"><b>{escape(line.how)}</b>: {escape(MEANT.get(line.how, ""))}</div>'
             f"{strip(self.session, line.rows, 16)}</div>{alignment(encoder, told)}"
         )
 
@@ -201,7 +201,7 @@ class FusionView(ComparePanel):
             self.session.space = f"{encoder}/joint"
             self.session.scorer = mismatch if self.how == "mismatch" else f"fusion-{self.how}"
 
-    def do_make(self, _: dict[str, Any]) -> None:
+    def do_make(self, data: dict[str, Any]) -> None:
         """Compute mismatches and fusions of the encoder beside the page."""
         session = self.session
         encoder, _, density = self._chosen()

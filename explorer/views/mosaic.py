@@ -68,6 +68,7 @@ def render_mosaic(
         "columns": found.columns,
         "absent": list(found.absent),
         "tiles": tiles,
+        "scorer": session.scorer,
         "first": start == 0,
         "last": start + len(rows) >= total,
     }

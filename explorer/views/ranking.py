@@ -7,129 +7,36 @@ holds a page and nothing more.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import panel as pn
 
-from explorer.session import ranking
+from explorer.session import feedback, ranking, stability
 from explorer.views._board import Board
-from explorer.views._map_frame import data_url
-from explorer.views._map_legend import count, number
-from explorer.views._theme import empty, escape, failure, screen_of, skeleton
+from explorer.views._ranktable import CSS, Line, act, decimals, table
+from explorer.views._theme import empty, failure, screen_of, skeleton
 from explorer.views._work import Work
 
+__all__ = ["PAGE", "Line", "RankingView", "decimals", "place_of", "scores_given", "table"]
+
 PAGE = 25  # rows
-
-CSS = """
-.rk { height: 100%; display: flex; flex-direction: column; min-height: 0; }
-.rk .scroll { flex: 1; min-height: 0; overflow: auto; scrollbar-width: thin; }
-.rk table { width: 100%; border-collapse: collapse; font-size: 12.5px; }
-.rk th { position: sticky; top: 0; z-index: 1; background: var(--ax-panel); color: var(--ax-muted); font-weight: 500;
-  font-size: 11px; text-align: left; padding: 5px 8px; box-shadow: inset 0 -1px var(--ax-line); white-space: nowrap; }
-.rk td { padding: 2px 8px; height: 34px; white-space: nowrap; box-shadow: inset 0 -1px var(--ax-line); }
-.rk th.n, .rk td.n { text-align: right; }
-.rk tr[data-do] { cursor: pointer; }
-.rk tr[data-do]:hover td { background: var(--ax-raised); }
-.rk tr:focus-visible { outline: 2px solid var(--ax-focus); outline-offset: -2px; }
-.rk tr.focus td { background: var(--ax-focus-soft); }
-.rk tr.focus td:first-child { box-shadow: inset 3px 0 var(--ax-focus), inset 0 -1px var(--ax-line); }
-.rk .id { max-width: 0; width: 45%; overflow: hidden; text-overflow: ellipsis; }
-.rk .rank { color: var(--ax-muted); } .rk .on .rank { color: var(--ax-select); font-weight: 600; }
-.rk .pic { width: 32px; padding: 1px 4px; }
-.rk .pic img, .rk .pic span { display: block; width: 30px; height: 30px; border-radius: 4px;
-  background: var(--ax-sunken); }
-.rk .foot { display: flex; align-items: center; gap: 4px; padding: 5px 10px; border-top: 1px solid var(--ax-line);
-  color: var(--ax-muted); font-size: 11.5px; }
-.rk .foot span { flex: 1; }
-.rk .foot button { all: unset; cursor: pointer; padding: 2px 8px; border-radius: 5px; color: var(--ax-text); }
-.rk .foot button:hover { background: var(--ax-raised); }
-.rk .foot button:focus-visible { outline: 2px solid var(--ax-focus); }
-.rk .foot button[disabled] { color: var(--ax-faint); opacity: .5; pointer-events: none; }
-@media (max-width: 900px) { .rk .wide { display: none; } }
-"""
+NEXT = 20  # rows to look at next
 
 
-@dataclass(frozen=True)
-class Line:
-    """One row of the table as text and numbers: everything that :func:`table` shows of it."""
+def place_of(session: Any, row: int, found: np.ndarray | None = None) -> int:
+    """The place of a row in the ranking that the session shows, counted from 0; -1 where it is not in it.
 
-    row: int
-    rank: int
-    id: str
-    score: float
-    percentile: float
-    mark: str
-    picture: bytes | None
-    selected: bool
-    focused: bool
-    given: float | None = None
-
-
-def table(
-    lines: list[Line], page: int, pages: int, total: int, inside: bool, scorer: str, pictures: bool = True
-) -> str:
-    """HTML of a page of the ranking. Every text is escaped; a line names its row by position, never by id."""
-    head = (
-        f'<th class="n">rank</th>{"<th></th>" if pictures else ""}<th>id</th>'
-        f'<th class="n" title="{escape(scorer)}: higher is more anomalous">score</th>'
-        '<th class="n" title="percentile: high is anomalous">pct</th><th class="wide">mark</th>'
-    )
-    digits = decimals([line.score for line in lines])
-    body = "".join(_line(line, digits, pictures) for line in lines)
-    where = "in the selection" if inside else "in all"
-    told = f"{count(total)} {where} · page {count(page + 1)} of {count(pages)}"
-    first, last = ("disabled" if page == 0 else ""), ("disabled" if page + 1 >= pages else "")
-    pager = (
-        f'<button data-do="page" data-to="0" {first} title="First page">«</button>'
-        f'<button data-do="page" data-to="{page - 1}" {first} title="Page before">‹</button>'
-        f'<button data-do="page" data-to="{page + 1}" {last} title="Next page">›</button>'
-        f'<button data-do="page" data-to="{pages - 1}" {last} title="Last page">»</button>'
-    )
-    return (
-        f'<div class="rk"><div class="scroll" data-scroll="{page}"><table><thead><tr>{head}</tr></thead>'
-        f'<tbody>{body}</tbody></table></div><div class="foot"><span>{told}</span>{pager}</div></div>'
-    )
-
-
-def decimals(scores: list[float]) -> int | None:
-    """Decimals with which the largest of a column of scores has four digits, None where one form does not fit all.
-
-    >>> decimals([0.625, 0.6184]), decimals([12.3, 9.0]), decimals([1e-7, 2.0]), decimals([1e7])
-    (4, 2, None, None)
+    With intervals ``found`` (n, 3) it is that in the order of their worse ends.
     """
-    sizes = [abs(s) for s in scores if math.isfinite(s) and s != 0]
-    if not sizes or max(sizes) >= 1000 or min(sizes) < 1e-3:
-        return None
-    return 4 - max(0, math.floor(math.log10(max(sizes))) + 1)
-
-
-def _line(line: Line, digits: int | None, pictures: bool) -> str:
-    classes = " ".join(["on"] * line.selected + ["focus"] * line.focused)
-    into_view = "data-into-view" if line.focused else ""
-    picture = f'<img alt="" src="{data_url(line.picture)}">' if line.picture is not None else "<span></span>"
-    cell = f'<td class="pic">{picture}</td>' if pictures else ""
-    known = math.isfinite(line.percentile)
-    said = [line.mark] * bool(line.mark) + ([f"{line.given:g}\u2009/\u20095"] if line.given is not None else [])
-    chip = "".join(f'<span class="ax-chip">{escape(words)}</span> ' for words in said)
-    name = escape(line.id)
-    score = "∞" if math.isinf(line.score) else number(line.score)
-    if digits is not None and math.isfinite(line.score):
-        score = f"{line.score:.{digits}f}"
-    return (
-        f'<tr class="{classes}" data-do="focus" data-row="{line.row}" tabindex="0" {into_view}>'
-        f'<td class="n rank">{count(line.rank) if line.rank else "–"}</td>{cell}'
-        f'<td class="id" title="{name}">{name}</td><td class="n">{score}</td>'
-        f'<td class="n">{f"{line.percentile:.2f}" if known else "–"}</td><td class="wide">{chip}</td></tr>'
-    )
-
-
-def place_of(session: Any, row: int) -> int:
-    """The place of a row in the ranking that the session shows, counted from 0; -1 where it is not in it."""
     chosen, survey = session.selection, session.survey
     if chosen.active and row not in chosen:
         return -1
+    if found is not None:
+        rows = chosen.rows if chosen.active else np.arange(len(survey))
+        ends = np.nan_to_num(found[rows, 2], nan=np.inf)
+        at = int(np.searchsorted(rows, row))
+        return int(np.count_nonzero(ends < ends[at]) + np.count_nonzero(ends[:at] == ends[at]))
     if chosen.active and chosen.ordered:
         return int(np.flatnonzero(chosen.order == row)[0])
     mask = chosen.mask if chosen.active else None
@@ -155,15 +62,17 @@ class RankingView:
     def __init__(self, session: Any):
         self.session, self.screen = session, screen_of(session)
         self.work = Work(self._failed)
-        self.page = 0
+        self.page, self.surest, self.grey, self._busy, self._warm = 0, False, False, False, False
         self._shown: np.ndarray = np.empty(0, np.int64)
         self.board = Board(self._on_click, CSS, sizing_mode="stretch_both", margin=0, markup=skeleton())
         watched = [
             (self._restart, ["selection", "scorer", "space"]),
-            (self._draw, ["version", "marked"]),
+            (self._draw, ["version"]),
+            (self._on_marks, ["marked"]),
             (self._on_focus, ["focus"]),
         ]
-        self._watching = [session.param.watch(lambda *_, act=act: act(), names) for act, names in watched]
+        self._watching = [(session, session.param.watch(lambda *_, act=act: act(), names)) for act, names in watched]
+        self._watching.append((self.screen, self.screen.param.watch(lambda *_: self.rerank(), ["again"])))
 
     @classmethod
     def applies(cls, survey: Any) -> bool:
@@ -182,8 +91,8 @@ class RankingView:
     def close(self) -> None:
         """Stop listening."""
         self.work.close()
-        for watcher in self._watching:
-            self.session.param.unwatch(watcher)
+        for owner, watcher in self._watching:
+            owner.param.unwatch(watcher)
         self._watching = []
 
     # -- from the session --------------------
@@ -197,7 +106,7 @@ class RankingView:
         """Show the focus where it stands: on this page, or on the page that holds it."""
         row = self.session.focus
         if row >= 0 and row not in self._shown:
-            place = place_of(self.session, row)
+            place = place_of(self.session, row, self._interval() if self.surest else None)
             if place >= 0:
                 self.page = place // PAGE
         self._draw()
@@ -217,12 +126,15 @@ class RankingView:
             return empty("Nothing is selected", "No row matches. Esc clears, Ctrl+Z brings the last selection back")
         pages = math.ceil(total / PAGE)
         self.page = min(max(self.page, 0), pages - 1)
+        found = self._interval()
         sort = "order" if session.selection.ordered else "rank"
+        sort = stability.by_high(session) if self.surest and found is not None else sort
         frame = session.ranking(offset=self.page * PAGE, limit=PAGE, sort=sort)
         rows = self._shown = frame.index.to_numpy()
         shown = "image" in session.survey.modalities
         pictures = session.survey.thumbnails(rows) if shown else [None] * len(rows)
         given = scores_given(session)
+        dull = self._dull(found, sort) if found is not None and self.grey else np.zeros(len(rows), bool)
         lines = [
             Line(
                 row=int(row),
@@ -235,8 +147,10 @@ class RankingView:
                 selected=int(row) in session.selection,
                 focused=int(row) == session.focus,
                 given=given.get(name),
+                spread=None if found is None or np.isnan(found[row, 0]) else (found[row, 0], found[row, 2]),
+                dull=bool(grey),
             )
-            for row, rank, name, score, percentile, mark, picture in zip(
+            for row, rank, name, score, percentile, mark, picture, grey in zip(
                 rows,
                 frame["rank"].astype(object).where(frame["rank"].notna(), None),
                 frame["id"],
@@ -244,21 +158,106 @@ class RankingView:
                 frame["percentile"],
                 frame["mark"],
                 pictures,
+                dull,
                 strict=True,
             )
         ]
-        return table(lines, self.page, pages, total, session.selection.active, session.scorer, shown)
+        return table(
+            lines,
+            self.page,
+            pages,
+            total,
+            session.selection.active,
+            session.scorer,
+            shown,
+            self._spread_head() if found is not None else "",
+            self._acts(found is not None),
+        )
+
+    def _interval(self) -> np.ndarray | None:
+        return stability.interval_of(self.session)
+
+    def _dull(self, found: np.ndarray, sort: str) -> np.ndarray:
+        """(m,) bool: rows of this page that cannot be told from the one before or after, on other pages too."""
+        first = max(0, self.page * PAGE - 1)
+        around = self.session.ranked_rows(first, PAGE + 2, sort=sort)
+        at = self.page * PAGE - first
+        return stability.blurred(found, around)[at : at + PAGE]
+
+    def _spread_head(self) -> str:
+        told = stability.told(self.session)
+        share, runs = 100 * float(told.get("level", 0.9)), told.get("runs", "?")
+        tip = f"Between which places it stands in {share:.0f} % of {runs} runs. Click: "
+        tip += "back to the ranking" if self.surest else "by the worse end, what is strange in every run first"
+        sign = "± ▾" if self.surest else "±"
+        return f'<th class="n {"now" if self.surest else ""}" data-do="surest" tabindex="0" title="{tip}">{sign}</th>'
+
+    def _acts(self, measured: bool) -> str:
+        """Buttons of the foot: re-rank by the marks, what to look at next, grey what cannot be told apart."""
+        session = self.session
+        if not session.scorer:
+            return ""
+        recipe = session.survey.recipe(session.space, session.scorer)
+        new = session.marked - int(recipe.get("marks", 0)) if recipe.get("kind") == feedback.NAME else 0
+        fresh = f" · {new} new" if new > 0 else ""
+        tip = "By your marks (r): artefacts push down what looks like them, what you liked brings its like up"
+        grey = ""
+        if measured:
+            why = "Grey out rows whose interval overlaps that of the row before or after"
+            grey = act("grey", "± grey", why, pressed=self.grey)
+        words = "Re-ranking…" if self._busy else f"Re-rank{fresh}"
+        again = act("rerank", words, tip, "go" if fresh else "", live=not self._busy)
+        return (
+            grey + again + act("next", f"Next {NEXT}", f"Select what to look at next: {NEXT} that you have not marked")
+        )
 
     # -- from the page --------------------
 
     def _on_click(self, data: dict[str, Any]) -> None:
         if data["do"] == "focus":
             self.session.focus_on(int(data["row"]))
+        elif data["do"] == "rerank":
+            self.rerank()
+        elif data["do"] == "next":
+            self._next()
+        elif data["do"] in ("surest", "grey"):
+            setattr(self, data["do"], not getattr(self, data["do"]))
+            self.page = 0 if data["do"] == "surest" else self.page
+            self._draw()
         else:
             self.page = int(data["to"])
             self._draw()
 
+    def rerank(self) -> None:
+        """Re-rank by the marks, beside the page."""
+        session = self.session
+        try:
+            recipe = feedback.prepare(session)
+        except (LookupError, ValueError) as error:
+            self.screen.notice = error
+            return
+        self._busy = True
+        self._draw()
+
+        def done(made: np.ndarray) -> None:
+            self._busy, self.page = False, 0
+            feedback.take(session, recipe, made)
+
+        self.work.run("rerank", lambda: feedback.scores(session, recipe), done)
+
+    def _next(self) -> None:
+        """Select what to look at next, found beside the page."""
+        session = self.session
+        self.work.run("next", lambda: feedback.proposals(session, NEXT), lambda rows: feedback.select(session, rows))
+
+    def _on_marks(self) -> None:
+        if not self._warm and self.work.served and self.session.scorer:
+            self._warm = True
+            self.work.run("warm", lambda: feedback.warm(self.session), lambda _: None)
+        self._draw()
+
     def _failed(self, error: Exception) -> None:
+        self._busy = False
         self.screen.notice = error
         if not len(self._shown):
             self.board.markup = failure(error, "The ranking cannot be shown")

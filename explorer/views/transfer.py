@@ -35,7 +35,7 @@ def heatmap(found: Grid, keys: list[Key], chosen: tuple[int, int], measure: str 
     names = [label(key, keys) for key in keys]
     few = k <= PRINTED
     most = 22 if few else 0
-    left = 8 + 5.9 * min(max(len(n) for n in names), most) if few else 6
+    left = 8 + 5.9 * min(max(len(n) for n in names), most) if few else 100
     size = 430.0
     cell = min(96.0, (size - left) / k)
     high = min(cell, max(230 / k, 22.0), 60.0) if few else cell
@@ -48,6 +48,8 @@ def heatmap(found: Grid, keys: list[Key], chosen: tuple[int, int], measure: str 
             parts.append(charts.text(left - 6, top + high * (i + 0.5) + 3.5, words, "end", cls, names[i]))
         for j in range(k):
             parts.append(_cell(found, values, names, i, j, (left + cell * j, top + high * i, cell, high), few, measure))
+    if not few:
+        parts += _groups([key[0] for key in keys], left, top, cell)
     i, j = chosen
     ring = f'stroke="var(--ax-select)" stroke-width="2" pointer-events="none" data-part="chosen-{i}-{j}"'
     parts.append(charts.rect(left + cell * j + 0.5, top + high * i + 0.5, cell - 1, high - 1, "none", ring))
@@ -56,6 +58,21 @@ def heatmap(found: Grid, keys: list[Key], chosen: tuple[int, int], measure: str 
         parts += [_slanted(left + cell * (j + 0.5) + 3, below + 11, charts.shorten(n, 18)) for j, n in enumerate(names)]
         below += min(78.0, 16 + 3.6 * max(len(charts.shorten(n, 18)) for n in names))
     return charts.svg(size + 34, below + 4, "".join(parts), "retention between rankings")
+
+
+def _groups(spaces: list[str], left: float, top: float, cell: float) -> list[str]:
+    """Names of the spaces beside their blocks, and lines between them."""
+    parts, k = [], len(spaces)
+    for space in dict.fromkeys(spaces):
+        first, size = spaces.index(space), spaces.count(space)
+        middle = top + cell * (first + size / 2) + 3.5
+        if cell * size >= 10:
+            parts.append(charts.text(left - 6, middle, charts.shorten(space, 16), "end", "", space))
+        edge = cell * first
+        if first:
+            parts.append(charts.line(left, top + edge, left + cell * k, top + edge, "axis"))
+            parts.append(charts.line(left + edge, top, left + edge, top + cell * k, "axis"))
+    return parts
 
 
 def _slanted(x: float, y: float, words: str) -> str:
@@ -185,7 +202,7 @@ class TransferView(ComparePanel):
         return (
             choice("among", "", among, self.among or self._usual(), "Which rankings are compared")
             + choice("cut", "top", cuts, str(self.percent), "How much of a ranking is its top")
-            + choice("measure", "", {m: m for m in MEASURES}, self.measure, "What a cell shows")
+            + choice("shown", "", {m: m for m in MEASURES}, self.measure, "What a cell shows")
         )
 
     def draw(self, found: Any) -> str:
@@ -244,7 +261,7 @@ class TransferView(ComparePanel):
         self.percent = float(data["value"])
         self.refresh()
 
-    def do_measure(self, data: dict[str, Any]) -> None:
+    def do_shown(self, data: dict[str, Any]) -> None:
         """What a cell shows."""
         self.measure = str(data["value"])
         self._draw()

@@ -57,7 +57,8 @@ class Probe:
         """The figures as one flat row of a table."""
         flat = asdict(self)
         flat.pop("importance")
-        return {**flat, **{f"{k}_error": v for k, v in flat.pop("errors").items()}}
+        errors = flat.pop("errors")
+        return {**flat, **{f"{k}_error": v for k, v in errors.items()}}
 
 
 def probe(
