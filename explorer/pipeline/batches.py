@@ -21,12 +21,20 @@ MOST_CELLS = 65_536
 """Cells of the common grid at most: one spectrum with wavelengths of another unit must not ask for all memory."""
 
 
-def batches(survey: Survey, modality: str, rows: np.ndarray, size: int = 64, block: int = 256) -> Iterator[Batch]:
+def batches(
+    survey: Survey,
+    modality: str,
+    rows: np.ndarray,
+    size: int = 64,
+    block: int = 256,
+    grid: np.ndarray | None = None,
+) -> Iterator[Batch]:
     """Blocks of at most ``block`` rows of one modality; the next block is read while one is used.
 
-    ``size`` is the side in pixels that images of unequal shape are brought to.
+    ``size`` is the side in pixels that images of unequal shape are brought to; ``grid`` (m,) Å the wavelengths of the
+    spectra, by default :func:`common_grid`.
     """
-    make = _maker(survey, modality, size)
+    make = _maker(survey, modality, size, grid)
     starts = range(0, len(rows), block)
     with ThreadPoolExecutor(1) as reader:
         ahead = None
@@ -36,11 +44,11 @@ def batches(survey: Survey, modality: str, rows: np.ndarray, size: int = 64, blo
             yield here.result()
 
 
-def _maker(survey: Survey, modality: str, size: int):  # type: ignore[no-untyped-def]
+def _maker(survey: Survey, modality: str, size: int, grid: np.ndarray | None = None):  # type: ignore[no-untyped-def]
     if modality == "image":
         return lambda rows: image_batch(survey, rows, size)
     if modality == "spectrum":
-        grid = common_grid(survey)
+        grid = common_grid(survey) if grid is None else grid
         return lambda rows: spectrum_batch(survey, rows, grid)
     if modality == "text":
         return lambda rows: Text(survey.texts(rows))

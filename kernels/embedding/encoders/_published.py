@@ -84,8 +84,8 @@ class Published:
     published = True
     mode: ClassVar[str] = "correct"
     fit_rows = 64
-    size = 160
-    grid: ClassVar[np.ndarray | None] = None
+    input_side = 160
+    input_grid: ClassVar[np.ndarray | None] = None
     block = 16
 
     def __init__(self, modality: str, random_state: int = 0, device: str | None = None):

@@ -29,7 +29,6 @@ class AionPublished(Published):
 
     name = "aion-published"
     modalities: ClassVar = ("image", "spectrum", "joint")
-    grid = None
 
     def open(self) -> tuple[Any, list[Path]]:
         """Encoder, tokenizers and adapter."""

@@ -31,7 +31,7 @@ class AstroClipPublished(Published):
 
     name = "astroclip-published"
     modalities: ClassVar = ("image", "spectrum")
-    grid = DESI_GRID
+    input_grid = DESI_GRID
 
     def open(self) -> tuple[Any, list[Path]]:
         """Both towers."""

@@ -24,7 +24,7 @@ class AstroPTPublished(Published):
 
     name = "astropt-published"
     modalities: ClassVar = ("image",)
-    size = 256
+    input_side = 256
     patch = 16
 
     def open(self) -> tuple[Any, list[Path]]:
@@ -54,7 +54,9 @@ class AstroPTPublished(Published):
                 f"this AstroPT reads {wanted} bands and the images have {bands} "
                 f"({', '.join(batch.bands)}): give a checkpoint trained on these bands"
             )
-        side = min(*batch.pixels.shape[2:], self.size, self.patch * int(net.block**0.5)) // self.patch * self.patch
+        side = (
+            min(*batch.pixels.shape[2:], self.input_side, self.patch * int(net.block**0.5)) // self.patch * self.patch
+        )
         if side < self.patch:
             raise ValueError(
                 f"AstroPT reads patches of {self.patch} pixels; these images have {batch.pixels.shape[2:]}"
