@@ -158,13 +158,14 @@ def _embed(survey: Survey, step: Step, seed: int) -> None:
     encoder = kind(modality, random_state=seed)
     rng = np.random.default_rng(seed)
     sample = np.sort(rng.choice(rows, min(len(rows), encoder.fit_rows), replace=False))
-    blocks: Iterable[Batch] = batches(survey, modality, sample)
+    asked: dict[str, Any] = {"size": getattr(encoder, "input_side", 64), "grid": getattr(encoder, "input_grid", None)}
+    blocks: Iterable[Batch] = batches(survey, modality, sample, **asked)
     if len(sample) == len(rows):
         blocks = list(blocks)
     encoder.fit(blocks)
     vectors: np.ndarray | None = None
     done = 0
-    for batch in blocks if isinstance(blocks, list) else batches(survey, modality, rows):
+    for batch in blocks if isinstance(blocks, list) else batches(survey, modality, rows, **asked):
         block = encoder.encode(batch)
         if vectors is None:
             vectors = np.full((len(survey), block.shape[1]), np.nan, dtype=np.float32)
@@ -172,8 +173,9 @@ def _embed(survey: Survey, step: Step, seed: int) -> None:
         done += len(block)
     assert vectors is not None
     digest = save_encoder(survey, step.space, encoder)
+    published = {"published": encoder.provenance()} if hasattr(encoder, "provenance") else {}
     survey.put_embedding(
-        step.space, vectors, _told(survey, seed, started, weights_sha256=digest, fitted_on=len(sample))
+        step.space, vectors, _told(survey, seed, started, weights_sha256=digest, fitted_on=len(sample), **published)
     )
 
 

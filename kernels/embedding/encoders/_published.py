@@ -104,10 +104,18 @@ class Published:
     def fit(self, batches: Iterable[Any]) -> Published:
         """Look for the weights, so that an error comes first, and try one object; returns self."""
         self._opened()
+        tried = 0
         for batch in batches:
-            self.encode(_part(self._both(batch), slice(0, 1)))
-            break
-        return self
+            parts = self._both(batch)
+            full = np.flatnonzero(~np.logical_or.reduce([_empty(p) for p in parts.values()]))
+            if len(full):
+                self.encode(_part(parts, slice(full[0], full[0] + 1)))
+                return self
+            tried += len(next(iter(parts.values())))
+        reach = "" if self.input_grid is None else f" from {self.input_grid[0]:.0f} to {self.input_grid[-1]:.0f} Å"
+        raise ValueError(
+            f"{self.name}: none of {tried} objects has a valid pixel{reach}: are ivar and mask right, and the units?"
+        )
 
     def encode(self, batch: Any) -> np.ndarray:
         """(n, dim) float32 vectors; NaN for an object without a valid pixel, which then lacks the modality."""

@@ -157,6 +157,14 @@ def test_objects_without_data_have_no_vector(weights: Path, monkeypatch: pytest.
         assert np.isfinite(got[:2]).all()
 
 
+def test_nothing_valid_at_all_is_an_error(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPLORER_WEIGHTS", str(weights))
+    spectra = _spectra()
+    spectra.ivar[:] = 0
+    with pytest.raises(ValueError, match="none of 3 objects has a valid pixel from 3600 to 9824 Å"):
+        ENCODERS.get("astroclip-published")("spectrum").fit([spectra])
+
+
 @pytest.mark.parametrize(
     ("name", "batch", "message"),
     [
