@@ -5,11 +5,12 @@ A package that registers its own scorer or encoder can run the same check on it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from kernels.embedding.batches import Batch, Columns, Events, Images, Spectra, Text, XSpectra
+from kernels.embedding.batches import Columns, Events, Images, Spectra, Text, XSpectra
 
 
 def check_scorer(kind: Any) -> None:
@@ -64,8 +65,10 @@ def check_scorer(kind: Any) -> None:
         raise AssertionError(f"rows of {why} raise no ValueError")
 
 
-def sample_batch(modality: str, n: int = 48) -> Batch:
+def sample_batch(modality: str, n: int = 48) -> Any:
     """A block of plain objects for tests: blobs of several sizes, or spectra with a line and a slope."""
+    if modality == "joint":
+        return {part: sample_batch(part, n) for part in ("image", "spectrum")}
     rng = np.random.default_rng(3)
     if modality == "image":
         y, x = np.mgrid[-16:16, -16:16]
@@ -121,7 +124,8 @@ def check_encoder(kind: Any) -> None:
         encoder = kind(modality, random_state=0).fit([batch])
         vectors = encoder.encode(batch)
         assert vectors.ndim == 2, f"{modality}: vectors of shape {vectors.shape}"
-        assert len(vectors) == len(batch), f"{modality}: {len(vectors)} vectors for {len(batch)} objects"
+        count = len(next(iter(batch.values()))) if isinstance(batch, Mapping) else len(batch)
+        assert len(vectors) == count, f"{modality}: {len(vectors)} vectors for {count} objects"
         assert vectors.dtype == np.float32, f"{modality}: {vectors.dtype}, not float32"
         assert np.isfinite(vectors).all(), f"{modality}: vectors that are not finite"
         assert vectors.std(axis=0).max() > 0, f"{modality}: all objects have one vector"
@@ -139,7 +143,9 @@ def check_encoder(kind: Any) -> None:
     raise AssertionError("an unknown modality raises no ValueError")
 
 
-def _cut(batch: Batch, part: slice) -> Batch:
+def _cut(batch: Any, part: slice) -> Any:
+    if isinstance(batch, Mapping):
+        return {name: _cut(one, part) for name, one in batch.items()}
     if isinstance(batch, Text):
         return Text(batch.texts[part])
     if isinstance(batch, Columns):
@@ -153,11 +159,13 @@ def _cut(batch: Batch, part: slice) -> Batch:
     return Spectra(batch.wavelength, batch.flux[part], batch.ivar[part])
 
 
-def _spoilt(batch: Batch) -> Batch:
+def _spoilt(batch: Any) -> Any:
     """The same objects with NaN in the first one; without words, where they are texts.
 
     An event list without photons and an X-ray spectrum without exposure are no such case: their vectors are NaN.
     """
+    if isinstance(batch, Mapping):
+        return {name: _spoilt(one) for name, one in batch.items()}
     if isinstance(batch, Text):
         return Text([None, *batch.texts[1:]])
     if isinstance(batch, Columns):

@@ -51,7 +51,7 @@ from kernels.embedding.batches import Batch
 __all__ = ["Log", "Settings", "Trainable", "Training", "train"]
 
 Objective = Callable[[nn.Module, Any], dict[str, Tensor]]
-Data = Callable[[int], Iterator[Any]]
+Data = Callable[[int], Iterable[Any]]
 
 
 @dataclass(frozen=True)
