@@ -1,0 +1,95 @@
+"""The photons of the source in focus: light curve with Bayesian blocks, energies, and the rate by PPAD."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explorer.session import photons
+from explorer.views import _xraypics as pics
+from explorer.views._board import Board
+from explorer.views._theme import empty, escape, failure, skeleton
+from explorer.views._work import Work
+
+if TYPE_CHECKING:
+    import panel as pn
+
+    from explorer.session.session import Session
+    from explorer.survey.store import Survey
+
+
+def render_events(survey: Survey, row: int) -> str:
+    """HTML of the light curve and the energy-time plane of a row; an empty state says what is missing."""
+    if not 0 <= row < len(survey):
+        return empty("No object in focus", "Click a point, a thumbnail or a row of the ranking.")
+    name, found = str(survey.ids[row]), survey.events(row)
+    if found is None:
+        have = int(survey.has("events").sum())
+        return empty(f"{name} has no events", f"{have:,} of the {len(survey):,} rows have an event list.")
+    if not len(found.time):
+        return empty(f"{name} has an empty event list", "No photon was detected in its aperture.")
+    curve = photons.light_curve(found)
+    times = np.linspace(0, float(curve.gti[-1, 1]), 400)
+    rate = photons.ppad_rate(survey, row, times)
+    told = [f"<b>{escape(name)}</b>", f"{len(curve.time):,} events in {curve.exposure / 1000:.1f} ks"]
+    blocks = len(curve.blocks)
+    told.append("one block: no change of rate" if blocks == 1 else f"<b>{blocks} blocks</b>: the rate changes")
+    if "var_prob_b" in survey.columns and np.isfinite(survey.column("var_prob_b")[row]):
+        told.append(f"Gregory-Loredo probability {survey.column('var_prob_b')[row]:.3f}")
+    if curve.outside:
+        told.append(f"{curve.outside:,} outside the good times left out")
+    if curve.energy is None:
+        told.append("no energies in this list")
+    if curve.thinned:
+        told.append(f"blocks from {photons.MOST_BLOCK_EVENTS:,} of the events at most")
+    named = [("muted", "counts, Poisson error"), ("focus", "Bayesian blocks, 1 % false alarms")]
+    if rate is not None:
+        named.append(("model", "rate by PPAD, 0.5-7 keV"))
+    picture = pics.light_curve(curve, None if rate is None else (times, rate))
+    return f'<div class="xr">{pics.says(*told)}<div class="pic">{picture}</div>{pics.keys(*named)}</div>'
+
+
+class EventsView:
+    """When the photons came, and with which energies."""
+
+    name = "events"
+    title = "Events"
+    place = "tab"
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.work = Work(self._failed)
+        self.board = Board(None, pics.CSS, sizing_mode="stretch_both", margin=0, markup=skeleton())
+        self._watcher: Any = session.param.watch(lambda *_: self._draw(), ["focus", "version"])
+
+    @classmethod
+    def applies(cls, survey: Survey) -> bool:
+        """Whether the survey has events."""
+        return "events" in survey.modalities
+
+    def panel(self) -> pn.viewable.Viewable:
+        """The view."""
+        self.work.attach()
+        self._draw()
+        return self.board
+
+    def close(self) -> None:
+        """Stop listening to the session."""
+        self.work.close()
+        if self._watcher is not None:
+            self.session.param.unwatch(self._watcher)
+            self._watcher = None
+
+    def _draw(self) -> None:
+        row = self.session.focus
+        if "events" not in self.session.survey.modalities:
+            self.board.markup = empty("This survey has no events", "Ingest event lists to see them here.")
+            return
+        self.work.run("events", lambda: render_events(self.session.survey, row), self._show)
+
+    def _show(self, markup: str) -> None:
+        self.board.markup = markup
+
+    def _failed(self, error: Exception) -> None:
+        self.board.markup = failure(error, "The events could not be drawn")
