@@ -9,7 +9,7 @@ import numpy as np
 
 LENGTH = 922
 """Samples that the networks and the forest see of a spectrum: the 3,688 of P1.1 averaged by four."""
-TREES = 200
+TREES = 150
 
 
 def forest(X: np.ndarray, y: np.ndarray, Q: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:
