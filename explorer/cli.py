@@ -55,7 +55,22 @@ def parser() -> argparse.ArgumentParser:
         metavar="RUNS",
         help="then make every score again, 8 times unless told, and store between which places each row stands",
     )
+    prepare.add_argument(
+        "--mismatch",
+        action="store_true",
+        help="then compare image with spectrum: mismatches, also in units of physics, and fusions of rankings",
+    )
     prepare.set_defaults(run=_prepare)
+
+    report = commands.add_parser("report", help="the study of paper P0 as tables, figures and one page")
+    report.add_argument("survey", help="folder of a survey, or a card's name")
+    report.add_argument("--out", type=Path, help="folder (default: report in the survey's folder)")
+    report.add_argument("--encoders", type=_names, default=[], help="comma-separated; default: the spaces there are")
+    report.add_argument("--scorers", type=_names, help="comma-separated (default: all five; the first leads)")
+    report.add_argument("--hosts", type=int, default=100, help="objects that each oddity is put into (default 100)")
+    report.add_argument("--minutes", type=float, default=20, help="allowed for what is repeated (default 20)")
+    report.add_argument("--seed", type=int, default=0)
+    report.set_defaults(run=_report)
 
     align = commands.add_parser("align", help="bring two spaces into one by contrastive learning")
     align.add_argument("survey", help="folder of a survey, or a card's name")
@@ -180,6 +195,11 @@ def _prepare(options: argparse.Namespace) -> int:
     survey = explorer.open(options.survey)
     done = prepare(survey, options.encoders, options.scorers, options.layouts, bar(), options.seed)
     print(f"{len(done)} steps done; {survey!r}")
+    if options.mismatch:
+        from explorer.pipeline import joint
+
+        made = [name for encoder in joint.encoders_with_both(survey) for name in joint.add(survey, encoder)]
+        print(f"{len(made)} mismatches and fusions")
     if options.stability:
         from explorer.pipeline.stability import measure_all
 
@@ -213,6 +233,16 @@ def _study(options: argparse.Namespace) -> int:
 
     n, seeds, epochs = options.n or 8000, options.seeds or 5, 12 if options.epochs is None else options.epochs
     return run(options.survey, options.spaces, n, seeds, epochs, options.to)
+
+
+def _report(options: argparse.Namespace) -> int:
+    import explorer
+    from explorer.pipeline.report import report
+    from explorer.pipeline.report.run import SCORERS
+
+    scorers, survey = options.scorers or SCORERS, explorer.open(options.survey)
+    print(report(survey, options.out, scorers, options.encoders, options.seed, options.minutes, options.hosts))
+    return 0
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -108,8 +108,9 @@ def colour_mismatch(survey: Survey, seed: int = 0) -> np.ndarray:
         raise ValueError(f"{len(rows)} rows of {survey.name} have image and spectrum: this needs {physical.LEAST}")
     image, error = aperture_fluxes(survey, rows, kit.camera.pixel_scale)
     wavelength, flux, ivar = coarse_spectra(survey, rows)
-    signal = np.log(np.clip(np.nanmedian(image / np.maximum(error, 1e-30), axis=1), 1e-2, None))
-    signal = np.where(np.isfinite(signal), signal, np.nanmedian(signal))
+    ratio = image / np.maximum(error, 1e-30)
+    ratio[~np.isfinite(ratio).any(axis=1)] = 1e-2
+    signal = np.log(np.clip(np.nanmedian(ratio, axis=1), 1e-2, None))
     parts = []
     curves = covered_bands(kit, wavelength)
     if curves:
@@ -130,8 +131,9 @@ def colour_mismatch(survey: Survey, seed: int = 0) -> np.ndarray:
         raise ValueError(f"{survey.name} has one band, which its spectra do not cover: no colour can be compared")
     out = np.full(len(survey), np.nan)
     both = np.stack(parts)
-    with np.errstate(invalid="ignore"):
-        out[rows] = np.sqrt(np.nanmean(np.where(np.isfinite(both), both, np.nan) ** 2, axis=0))
+    known = np.isfinite(both)
+    total = (np.where(known, both, 0) ** 2).sum(axis=0)
+    out[rows] = np.where(known.any(axis=0), np.sqrt(total / np.maximum(known.sum(axis=0), 1)), np.nan)
     return out
 
 
