@@ -15,6 +15,8 @@ from explorer.survey.records import Image, Spectrum
 from explorer.survey.store import Survey
 from kernels.embedding import ENCODERS
 
+SIZE = 64
+"""Pixels a side that unequal images are brought to, as when a survey is embedded."""
 LARGEST = 64 << 20
 """Bytes of a file at most: one object, not a survey."""
 
@@ -118,7 +120,19 @@ def _embedded(survey: Survey, space: str, given: _Given, notes: list[str]) -> np
         raise ValueError(f"a file's {modality} cannot be embedded; images and spectra can")
     if getattr(given, modality) is None:
         raise ValueError(f"the file holds no {modality}")
-    encoder, rows = encoder_of(survey, space), np.zeros(1, np.int64)
+    return _encoded(encoder_of(survey, space), _batch(survey, modality, given, notes))
+
+
+def _encoded(encoder: Any, batch: Any) -> np.ndarray:
+    vector = np.asarray(encoder.encode(batch), np.float32)[0]
+    if not np.isfinite(vector).all():
+        raise ValueError("its vector is not finite: it has no usable data")
+    return vector
+
+
+def _batch(survey: Survey, modality: str, given: _Given, notes: list[str]) -> Any:
+    """The object as a block of one, on the survey's grid or in its bands."""
+    rows = np.zeros(1, np.int64)
     batch: Any
     if modality == "spectrum":
         batch = spectrum_batch(given, rows, common_grid(survey))  # type: ignore[arg-type]
@@ -129,11 +143,8 @@ def _embedded(survey: Survey, space: str, given: _Given, notes: list[str]) -> np
             notes.append(f"the spectrum covers {share:.0%} of the survey's wavelengths")
     else:
         _check_pixels(survey, given.image)
-        batch = image_batch(given, rows, getattr(encoder, "size", 64))  # type: ignore[arg-type]
-    vector = np.asarray(encoder.encode(batch), np.float32)[0]
-    if not np.isfinite(vector).all():
-        raise ValueError("its vector is not finite: it has no usable data")
-    return vector
+        batch = image_batch(given, rows, SIZE)  # type: ignore[arg-type]
+    return batch
 
 
 def _check_pixels(survey: Survey, image: Image | None) -> None:
@@ -154,6 +165,12 @@ def _joint(survey: Survey, name: str, given: _Given, notes: list[str]) -> np.nda
     kind = ENCODERS.get(name) if name in ENCODERS.names() else None
     if kind is None or not hasattr(kind, "join"):
         raise ValueError("its encoder is not here: its vectors came from elsewhere")
+    if "joint" in kind.modalities:  # embeds both at once
+        lacks = [m for m in ("image", "spectrum") if getattr(given, m) is None]
+        if lacks:
+            raise ValueError(f"the file holds no {lacks[0]}")
+        both_batches = {m: _batch(survey, m, given, notes) for m in ("image", "spectrum")}
+        return _encoded(encoder_of(survey, f"{name}/joint"), both_batches)
     parts = [m for m in kind.modalities if f"{name}/{m}" in survey.spaces]
     own = {m: _embedded(survey, f"{name}/{m}", given, notes) for m in parts}
     both = {m: np.concatenate([survey.embedding(f"{name}/{m}"), vector[None]]) for m, vector in own.items()}
