@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from explorer.survey.records import Image, Spectrum
 from explorer.survey.store import Survey
-from kernels.embedding.batches import Batch, Columns, Events, Images, Spectra, Text, XSpectra
+from kernels.embedding.batches import Columns, Events, Images, Spectra, Text, XSpectra
 from kernels.preprocess.images import clean, resize
 from kernels.preprocess.spectra import masked, resample
 from kernels.preprocess.xray import bin_edges, rate_from_channels
@@ -28,8 +29,10 @@ def batches(
     size: int = 64,
     block: int = 256,
     grid: np.ndarray | None = None,
-) -> Iterator[Batch]:
+) -> Iterator[Any]:
     """Blocks of at most ``block`` rows of one modality; the next block is read while one is used.
+
+    Of ``"joint"`` a block is ``{"image": Images, "spectrum": Spectra}`` of the same rows.
 
     ``size`` is the side in pixels that images of unequal shape are brought to; ``grid`` (m,) Å the wavelengths of the
     spectra, by default :func:`common_grid`.
@@ -50,6 +53,9 @@ def _maker(survey: Survey, modality: str, size: int, grid: np.ndarray | None = N
     if modality == "spectrum":
         grid = common_grid(survey) if grid is None else grid
         return lambda rows: spectrum_batch(survey, rows, grid)
+    if modality == "joint":
+        image, spectrum = _maker(survey, "image", size), _maker(survey, "spectrum", size, grid)
+        return lambda rows: {"image": image(rows), "spectrum": spectrum(rows)}
     if modality == "text":
         return lambda rows: Text(survey.texts(rows))
     if modality == "events":
@@ -64,7 +70,8 @@ def _maker(survey: Survey, modality: str, size: int, grid: np.ndarray | None = N
 
 
 NOT_MEASURED = re.compile(
-    r"(?i)(^|_)(ra|dec|raj2000|dej2000|glon|glat|l|b|id|index|row|mjd|truth|seed|obsid|targetid|x|y)($|_)"
+    r"(?i)^((ra|dec|glon|glat)(_.*|j2000|deg)?|raj2000|dej2000|l|b|x|y|index|row|seed|mjd.*|htm.*|healpix.*)$"
+    r"|(^|_)(id|obsid|targetid|objid|truth)(_|$)"
 )
 """Columns by name that say where or which an object is, or what was simulated, and not how it is."""
 

@@ -11,6 +11,7 @@ from explorer.views import _xraypics as pics
 from explorer.views._board import Board
 from explorer.views._theme import empty, escape, failure, skeleton
 from explorer.views._work import Work
+from kernels.preprocess.xray import hardness_ratios
 
 if TYPE_CHECKING:
     import panel as pn
@@ -37,6 +38,9 @@ def render_events(survey: Survey, row: int) -> str:
     told.append("one block: no change of rate" if blocks == 1 else f"<b>{blocks} blocks</b>: the rate changes")
     if "var_prob_b" in survey.columns and np.isfinite(survey.column("var_prob_b")[row]):
         told.append(f"Gregory-Loredo probability {survey.column('var_prob_b')[row]:.3f}")
+    if curve.energy is not None:
+        ratio = hardness_ratios(curve.energy)["hard_hs"]
+        told.append(f"(H − S) / (H + S) {ratio:+.2f} in counts" if np.isfinite(ratio) else "no count in S and H")
     if curve.outside:
         told.append(f"{curve.outside:,} outside the good times left out")
     if curve.energy is None:

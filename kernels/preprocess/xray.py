@@ -73,6 +73,32 @@ def rate_from_channels(
     return binned / (_exposure(exposure)[..., None] * np.diff(edges))
 
 
+BANDS = {"s": (0.5, 1.2), "m": (1.2, 2.0), "h": (2.0, 7.0), "b": (0.5, 7.0)}
+"""keV, those of the Chandra Source Catalog; a band holds its lower edge."""
+
+
+def hardness_ratios(
+    energy: ArrayLike, background: dict[str, float] | None = None, area: dict[str, float] | None = None
+) -> dict[str, float]:
+    """``hard_hs``, ``hard_hm``, ``hard_ms`` of photons of these energies (keV): (x - y) / (x + y) of two bands.
+
+    x and y are counts, less the ``background`` counts expected in a band and over the effective ``area`` (cm²) of the
+    band where these are given; below 0 counts as 0. NaN where both bands are empty.
+    """
+    energy = np.asarray(energy, dtype=np.float64)
+    if energy.ndim != 1:
+        raise ValueError(f"energy has the shape {energy.shape}: one number for each photon is needed")
+    net = {}
+    for band, (lo, hi) in BANDS.items():
+        counted = float(((energy >= lo) & (energy < hi)).sum()) - (background or {}).get(band, 0.0)
+        net[band] = max(counted, 0.0) / (area or {}).get(band, 1.0)
+    out = {}
+    for x, y in ("hs", "hm", "ms"):
+        total = net[x] + net[y]
+        out[f"hard_{x}{y}"] = (net[x] - net[y]) / total if total > 0 else float("nan")
+    return out
+
+
 def counts_from_rate(rate: ArrayLike, exposure: ArrayLike, edges: np.ndarray | None = None) -> np.ndarray:
     """Counts in each bin, (..., bins): the inverse of the division by time and width."""
     edges = bin_edges() if edges is None else edges
