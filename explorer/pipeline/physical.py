@@ -138,7 +138,7 @@ def colour_mismatch(survey: Survey, seed: int = 0) -> np.ndarray:
 
 
 def template_mismatch(survey: Survey, seed: int = 0, progress: Progress | None = None) -> np.ndarray:
-    """(n,) sigma by which another redshift fits the spectrum better than the catalogue's; see the kernel."""
+    """(n,) sigma by which another redshift fits the spectrum better than the catalogue's, negative if worse."""
     redshift = values_of(survey, "redshift")
     if redshift is None:
         raise ValueError(f"{survey.name} has no redshift column: name it in the card, redshift = '…'")

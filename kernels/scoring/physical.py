@@ -211,8 +211,8 @@ class TemplateFit:
 
     Attributes
     ----------
-    mismatch : (n,) root of the chi-square that the best redshift wins over the catalogue's, in sigma: 0 where the
-        catalogue is right; NaN where nothing is known.
+    mismatch : (n,) root of the chi-square that the best other redshift wins over the catalogue's, in sigma: negative
+        where the catalogue's fits better, by as much as it does; NaN where nothing is known.
     best : (n,) the redshift that fits best.
     """
 
@@ -244,7 +244,7 @@ def template_mismatch(
         return TemplateFit(np.full(len(flux), np.nan), np.full(len(flux), np.nan))
     place = np.log1p(redshift[known])
     tried = np.arange(max(place.min() - near, -0.01), place.max() + near + step, step)
-    best, own = np.full(len(known), -np.inf), np.full(len(known), -np.inf)
+    best, own, other = (np.full(len(known), -np.inf) for _ in range(3))
     at = np.full(len(known), np.nan)
     weighted = weight[known] * value[known]
     for j, shift in enumerate(tried):
@@ -252,11 +252,14 @@ def template_mismatch(
         won = _explained(weight[known], weighted, shown)
         at = np.where(won > best, shift, at)
         best = np.maximum(best, won)
-        own = np.where(np.abs(place - shift) <= near, np.maximum(own, won), own)
+        here = np.abs(place - shift) <= near
+        own = np.where(here, np.maximum(own, won), own)
+        other = np.where(here, other, np.maximum(other, won))
         if progress is not None:
             progress((j + 1) / len(tried))
     mismatch, found = np.full(len(flux), np.nan), np.full(len(flux), np.nan)
-    mismatch[known] = np.sqrt(np.maximum(best - own, 0))
+    gain = np.where(np.isfinite(other), other - own, 0.0)
+    mismatch[known] = np.sign(gain) * np.sqrt(np.abs(gain))
     found[known] = np.expm1(at)
     return TemplateFit(mismatch, found)
 
