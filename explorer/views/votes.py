@@ -105,9 +105,9 @@ class VotesView:
         self.diagrams = {name: Diagram(name) for name in ("n2", "s2", "o1")}
         stretch: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0}
         panes = [pn.pane.Bokeh(d.plot, margin=(2, 4)) for d in self.diagrams.values()]
-        self.figures = pn.Column(
-            pn.pane.Bokeh(self.overlay.plot, **stretch), pn.FlexBox(*panes, **stretch), visible=False, **stretch
-        )
+        # Shown only once it is drawn: a figure that is hidden from the first keeps the page from ever being ready.
+        self._plots = [pn.pane.Bokeh(self.overlay.plot, **stretch), pn.FlexBox(*panes, **stretch)]
+        self.figures = pn.Column(**stretch)
         self._watching: list[tuple[param.Parameterized, Any]] = []
         self._watch(session, self._on_focus, ["focus"])
         self._watch(session, self._go, ["space", "version"])
@@ -150,7 +150,7 @@ class VotesView:
     def _go(self) -> None:
         session, row, controls, theme = self.session, self.row, self.controls, self.screen.theme
         if row < 0 or not session.space:
-            self.figures.visible = False
+            self.figures.objects = []
             self.board.markup = empty("Nothing to vote on", "Click an object, or step to one with j.")
             return
         self.work.run("verdict", lambda: render_verdict(session, row, controls, theme), self._show)
@@ -163,7 +163,7 @@ class VotesView:
         with pn.io.hold():
             self.board.markup = f'<div class="vt">{self._bar(found.label)}{parts}</div>'
             drawn = any(len(t.x) for t in shown.traces)
-            self.figures.visible = drawn
+            self.figures.objects = self._plots if drawn else []
             if drawn:
                 self.overlay.show(shown.traces, theme)
                 for name, diagram in self.diagrams.items():
@@ -180,7 +180,7 @@ class VotesView:
         return markup.controls(labels, label or c.label, ks, c.k, CHOICES, c.weighting)
 
     def _failed(self, error: Exception) -> None:
-        self.figures.visible = False
+        self.figures.objects = []
         bar = self._bar(self.controls.label)
         self.board.markup = f'<div class="vt">{bar}{failure(error, "No vote can be held")}</div>'
 

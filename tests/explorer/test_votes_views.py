@@ -119,7 +119,7 @@ def test_the_view_of_votes(session: Session) -> None:
     view = votes.VotesView(session)
     view.panel()
     assert "of the vote of 3 neighbours" in view.board.markup
-    assert view.figures.visible
+    assert len(view.figures) == 2
     assert len(view.overlay.lines.data["xs"]) == 4
     view._on_board({"do": "k", "value": "10"})
     assert len(view.shown.verdict.neighbours) == 10
