@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     from explorer.survey.store import Survey
     from kernels.embedding.align.aligner import Aligner
+
+WORD = re.compile(r"[^\W\d_][\w'-]+")
 
 
 @dataclass(frozen=True)
@@ -148,25 +151,29 @@ def rank_of_own(survey: Survey, row: int, name: str = "aligned") -> tuple[int, i
 
 
 def word_weights(survey: Survey, row: int, name: str | None = None) -> dict[str, float]:
-    """Word or pair of words of a row's text → how much it matters, positive where it brings text and data together.
+    """Word (in small letters) of a row's text → how much it matters.
 
-    With an alignment: the gradient of the cosine between the aligned text and data, times the word's weight. Without
-    one: the word's part in what sets the text apart from the mean text.
+    With an alignment: by how much the cosine between the aligned text and data falls when the word is left out of the
+    text; negative where it rises. Without one: the word's part in what sets the text apart from the mean text.
     """
     text = survey.text(row)
     if not text:
         return {}
     if name is None or not np.isfinite(survey.embedding(f"{name}/joint")[row]).all():
-        found = [s for s in survey.spaces if s == "tfidf/text"]
-        if not found:
+        if "tfidf/text" not in survey.spaces:
             return {}
-        encoder = _text_encoder(str(survey.path), survey.version)
-        vectors = survey.embedding("tfidf/text")
+        encoder, vectors = _text_encoder(str(survey.path), survey.version), survey.embedding("tfidf/text")
         return encoder.word_weights(text, vectors[row] - np.nanmean(vectors, axis=0))
+    from kernels.embedding.batches import Text
+
     aligner, spaces, encoder = loaded(survey, name)
-    if not hasattr(encoder, "word_weights"):
-        return {}
-    return encoder.word_weights(text, _pull(survey, row, aligner, spaces))
+    side, _ = _side(spaces, text=True)
+    data = survey.embedding(f"{name}/{_side(spaces, text=False)[1]}")[row]
+    words = sorted({w.lower() for w in WORD.findall(text)})
+    without = [re.sub(rf"(?i)\b{re.escape(w)}\b", " ", text) for w in words]
+    likeness = aligner.encode(side, encoder.encode(Text([text, *without]))) @ data
+    fall = np.nan_to_num(likeness[0] - likeness[1:])
+    return {w: float(f) for w, f in zip(words, fall, strict=True) if abs(f) > 1e-6}
 
 
 @lru_cache(maxsize=2)
@@ -178,18 +185,3 @@ def _text_encoder(path: str, version: int) -> Any:
     from kernels.embedding import ENCODERS
 
     return ENCODERS.get("tfidf")("text").load_state(load_file(Path(path) / "encoders" / "tfidf-text.safetensors"))
-
-
-def _pull(survey: Survey, row: int, aligner: Aligner, spaces: tuple[str, str]) -> np.ndarray:
-    """(dim,) gradient of the mean cosine of the members, by the text's vector."""
-    import torch
-
-    at = 1 if spaces[1].endswith("/text") else 0
-    held = [torch.from_numpy(s(survey.embedding(n)[[row]])) for s, n in zip(aligner.scales_, spaces, strict=True)]
-    held[at].requires_grad_()
-    for model in aligner.models_:
-        a, b = model.sides(*held)
-        (a * b).sum().backward()
-    gradient = held[at].grad
-    assert gradient is not None
-    return gradient[0].numpy() / aligner.scales_[at].unit

@@ -142,7 +142,7 @@ def grouped(
         return Grouped(
             lo, hi, counts, background, None, f"no channel between {band[0]} and {band[1]} keV", spectrum.exposure
         )
-    least = least or int(np.clip(counts.sum() / 60, 3, 200))
+    least = least or int(np.clip(counts.sum() / 50, 5, 200))
     first = _groups(counts, least)
     total, under = np.add.reduceat(counts, first), np.add.reduceat(background, first)
     edges_lo, edges_hi = lo[first], np.append(lo[first[1:]], hi[-1])

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from explorer.survey.store import Survey
 
 
-def render_events(survey: Survey, row: int) -> str:
-    """HTML of the light curve and the energy-time plane of a row; an empty state says what is missing."""
+def render_events(survey: Survey, row: int, ppad: bool = True) -> str:
+    """HTML of the light curve and the energy-time plane of a row; an empty state says what is missing.
+
+    ``ppad`` draws the rate that the row's PPAD latents stand for over it, where the survey has them.
+    """
     if not 0 <= row < len(survey):
         return empty("No object in focus", "Click a point, a thumbnail or a row of the ranking.")
     name, found = str(survey.ids[row]), survey.events(row)
@@ -32,7 +35,7 @@ def render_events(survey: Survey, row: int) -> str:
         return empty(f"{name} has an empty event list", "No photon was detected in its aperture.")
     curve = photons.light_curve(found)
     times = np.linspace(0, float(curve.gti[-1, 1]), 400)
-    rate = photons.ppad_rate(survey, row, times)
+    rate = photons.ppad_rate(survey, row, times) if ppad else None
     told = [f"<b>{escape(name)}</b>", f"{len(curve.time):,} events in {curve.exposure / 1000:.1f} ks"]
     blocks = len(curve.blocks)
     told.append("one block: no change of rate" if blocks == 1 else f"<b>{blocks} blocks</b>: the rate changes")
@@ -90,7 +93,14 @@ class EventsView:
         if "events" not in self.session.survey.modalities:
             self.board.markup = empty("This survey has no events", "Ingest event lists to see them here.")
             return
-        self.work.run("events", lambda: render_events(self.session.survey, row), self._show)
+        survey = self.session.survey
+        self.work.run("events", lambda: render_events(survey, row, ppad=False), self._show)
+        if "ppad/events" in survey.spaces and row >= 0:  # the first call loads a network: the photons do not wait
+            self.work.run("rate", lambda: (row, render_events(survey, row)), self._show_rate)
+
+    def _show_rate(self, made: tuple[int, str]) -> None:
+        if made[0] == self.session.focus:
+            self._show(made[1])
 
     def _show(self, markup: str) -> None:
         self.board.markup = markup

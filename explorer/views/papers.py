@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +49,6 @@ CSS = """
 .pp .near span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; color: var(--ax-muted); }
 .pp .near .ax-num { color: var(--ax-text); }
 """
-_WORD = re.compile(r"[^\W\d_][\w'-]+")
 
 
 def highlighted(text: str, weights: dict[str, float], most: int = 14) -> str:
@@ -62,7 +60,7 @@ def highlighted(text: str, weights: dict[str, float], most: int = 14) -> str:
     chosen = sorted(single, key=lambda w: -abs(single[w]))[:most]
     largest = max((abs(single[w]) for w in chosen), default=1.0) or 1.0
     out, at = [], 0
-    for found in _WORD.finditer(text):
+    for found in crossmodal.WORD.finditer(text):
         word = found.group().lower()
         if word not in chosen:
             continue
@@ -86,7 +84,7 @@ def render_papers(survey: Survey, row: int, name: str | None) -> str:
         parts.append('<p class="says">Nothing is written of this source in the survey.</p>')
     parts += [_article(survey, row, p, weights) for p in told]
     if weights:
-        what = "bring text and data together; underlined ones pull apart" if name else "set this text apart from others"
+        what = "bring text and data together, underlined ones pull apart" if name else "set this text apart"
         parts.append(f'<p class="says">Marked words {what}.</p>')
     if name:
         parts.append(_near(survey, row, name))

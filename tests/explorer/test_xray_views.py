@@ -201,23 +201,21 @@ def test_search_goes_both_ways(survey: Survey) -> None:
     view.close()
 
 
-def test_the_words_that_matter_add_up_to_the_pull(survey: Survey) -> None:
-    """Along the gradient: moving the text's vector a little changes the cosine by the sum of the words' weights."""
-    import torch
+def test_a_word_matters_by_what_is_lost_without_it(survey: Survey) -> None:
+    from kernels.embedding.batches import Text
 
     row = int(np.flatnonzero(survey.has("text"))[0])
     weights = crossmodal.word_weights(survey, row, "aligned")
-    aligner, spaces, _ = crossmodal.loaded(survey, "aligned")
-    x = torch.from_numpy(aligner.scales_[0](survey.embedding(spaces[0])[[row]]))
-    own = survey.embedding("tfidf/text")[[row]]
-
-    def cosine(step: float) -> float:
-        moved = torch.from_numpy(aligner.scales_[1](own * (1 + step)))
-        with torch.no_grad():
-            return sum(float((a * b).sum()) for a, b in (m.sides(x, moved) for m in aligner.models_))
-
-    slope = (cosine(1e-2) - cosine(-1e-2)) / 2e-2
-    assert sum(weights.values()) == pytest.approx(slope, abs=0.02 + 0.05 * abs(slope))
+    aligner, _, encoder = crossmodal.loaded(survey, "aligned")
+    data = survey.embedding("aligned/events")[row]
+    word = max(weights, key=lambda w: abs(weights[w]))
+    text = survey.text(row)
+    cut = re.sub(rf"\b{word}\b", " ", text, flags=re.IGNORECASE)
+    full, less = aligner.encode("b", encoder.encode(Text([text, cut]))) @ data
+    assert weights[word] == pytest.approx(full - less, abs=1e-5)
+    assert "the" not in weights, "a word without content changes nothing"
+    unaligned = crossmodal.word_weights(survey, row)
+    assert max(unaligned.values()) > 0
 
 
 # -- correlations --------------------
