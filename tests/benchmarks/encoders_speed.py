@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=2, help="objects a batch")
     parser.add_argument("--repeat", type=int, default=3, help="runs; the median counts")
     parser.add_argument("--device", default="cpu", help="cpu or cuda; on cuda in bfloat16")
+    parser.add_argument(
+        "--only", default="", help="comma-separated rows, such as aion_image,specformer; all by default"
+    )
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its own choice")
 
 
@@ -37,8 +40,9 @@ def run(options: argparse.Namespace) -> list[Row]:
     torch.manual_seed(0)
     speed = _product_speed(options.device)
     rows = []
-    for make in (_aion_image, _aion_both, _image_tokens, _spectrum_tokens, _specformer, _astropt):
-        name, what, ours, theirs = make(options.batch, options.device)
+    wanted = options.only.split(",") if options.only else list(_MAKERS)
+    for row in wanted:
+        name, what, ours, theirs = _MAKERS[row](options.batch, options.device)
         rows.append(_row(name, what, ours, theirs, options, speed))
     return rows
 
@@ -186,3 +190,13 @@ def _astropt(batch: int, device: str) -> tuple[str, str, Callable[[], Any], Any]
         theirs = lambda: package.generate_embeddings(given)["images"]  # noqa: E731
     call = lambda: ours.vectors({"images": patches}, {"images": where})["images"]  # noqa: E731
     return "astropt", "AstroPT 070M, vectors of 256 tokens", call, theirs
+
+
+_MAKERS = {
+    "aion_image": _aion_image,
+    "aion_both": _aion_both,
+    "aion_image_tokens": _image_tokens,
+    "aion_spectrum_tokens": _spectrum_tokens,
+    "specformer": _specformer,
+    "astropt": _astropt,
+}

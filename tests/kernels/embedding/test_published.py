@@ -198,8 +198,37 @@ def test_euclid_by_way_of_an_adapter(weights: Path, tmp_path: Path, monkeypatch:
     files.save_weights(tmp_path / "aion-base" / "euclid-adapter.safetensors", EuclidAdapter().state_dict())
     monkeypatch.setenv("EXPLORER_WEIGHTS", str(tmp_path))
     encoder = ENCODERS.get("aion-published")("image")
-    assert np.isfinite(encoder.encode(_images(("EUCLID-VIS", "NIR-Y", "NIR-J", "NIR-H"), 96))).all()
+    images = _images(("EUCLID-VIS", "NIR-Y", "NIR-J", "NIR-H"), 64)
+    assert np.isfinite(encoder.encode(images)).all()
     assert any("euclid-adapter" in f for f in encoder.provenance()["weights"])
+
+
+def test_the_adapter_is_trained_around_the_frozen_tokenizer(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXPLORER_WEIGHTS", str(weights))
+    kind, images = ENCODERS.get("aion-published"), _images(("VIS", "Y", "J", "H"), 64, zero_point=(24.0,) * 4)
+    training = kind.training(("image",), {"image": images})
+    batch = {k: torch.from_numpy(v) for k, v in training.inputs({"image": images}).items()}
+    assert batch["image"].shape == (3, 4, 96, 96)
+    optimiser = torch.optim.Adam(training.model.parameters(), 1e-2)
+    losses = []
+    for _ in range(6):
+        optimiser.zero_grad()
+        loss = training.objective(training.model, batch)["loss"]
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    states = training.weights(training.model)
+    assert set(states) == {"image", "joint"}
+    file = tmp_path / "aion-published-image.trained.safetensors"
+    files.save_weights(file, states["image"])
+    encoder = kind("image").load(file)
+    assert np.isfinite(encoder.encode(images)).all()
+    assert str(file) in encoder.provenance()["weights"]
+    with pytest.raises(ValueError, match="images in DES-G, DES-R, DES-Z need none"):
+        kind.training(("image",), {"image": _images()})
 
 
 def test_a_checkpoint_of_another_size_is_named(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
