@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.pipeline.batches import batches
+from explorer.pipeline.embed import input_of
 from explorer.pipeline.joint import COMPARABLE, encoders_with_both
 from explorer.pipeline.outside import encoder_of
 from explorer.pipeline.physical import kit_of
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 FITTED, YARDSTICK = 10_000, 20_000  # rows at most
-LEAST = 100
+LEAST = 50
 COLUMNS = ("kind", "strength", "space", "score", "percent", "found", "of", "share", "low", "high")
 
 
@@ -225,7 +226,7 @@ def _vectors(
 
 
 def _encoded(altered: Altered, encoder: Any, modality: str, rows: np.ndarray) -> np.ndarray:
-    blocks: Iterable[Any] = batches(altered, modality, rows)  # type: ignore[arg-type]
+    blocks: Iterable[Any] = batches(altered, modality, rows, **input_of(encoder))  # type: ignore[arg-type]
     return np.concatenate([np.asarray(encoder.encode(block), np.float32) for block in blocks])
 
 

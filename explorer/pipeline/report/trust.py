@@ -171,7 +171,11 @@ def recovered(study: Study) -> Part:
         part.sentences.append("No encoder of these spaces is stored in the survey: nothing can be embedded again.")
         return part
     quick = [study.leading, *(s for s in ("knn", "isolation-forest") if s in study.scorers and s != study.leading)]
-    table = recovery(study.survey, spaces, quick, hosts=study.hosts, seed=study.seed, progress=study.progress)
+    try:
+        table = recovery(study.survey, spaces, quick, hosts=study.hosts, seed=study.seed, progress=study.progress)
+    except ValueError as error:  # too few objects, or no images: the rest of the report stands without
+        part.sentences.append(f"Not measured: {error}.")
+        return part
     part.tables["recovery"] = table
     part.sentences.append(
         f"{study.hosts} ordinary objects carry each oddity; found means in the top 1 %. Strength is the light added "
