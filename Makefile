@@ -24,6 +24,9 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks all
 
+weights: $(STAMP)
+	$(BIN)/python -m explorer.pipeline.shipped
+
 lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks
 

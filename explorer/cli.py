@@ -103,6 +103,25 @@ def parser() -> argparse.ArgumentParser:
     study.add_argument("--to", type=Path, help="folder for the tables as CSV")
     study.set_defaults(run=_study)
 
+    caption = commands.add_parser("caption", help="write words for objects, to search by (goes on where it stopped)")
+    caption.add_argument("survey", help="folder of a survey, or a card's name")
+    caption.add_argument(
+        "--endpoint", type=Path, help="TOML file with a table [chat]; without it, measured shapes are told"
+    )
+    caption.set_defaults(run=_caption)
+
+    train = commands.add_parser("train", help="train an encoder on a survey (goes on where it stopped)")
+    train.add_argument("encoder", help="name of an encoder that can be trained, such as astroclip")
+    train.add_argument("survey", help="folder of a survey, or a card's name")
+    train.add_argument("--steps", type=int, help="steps instead of the encoder's own")
+    train.add_argument("--batch", type=int, help="objects a step instead of the encoder's own")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--anew", action="store_true", help="begin with random weights, not the shipped ones")
+    train.add_argument(
+        "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from a stopped run (default)"
+    )
+    train.set_defaults(run=_train)
+
     serve = commands.add_parser("serve", help="the dashboard")
     serve.add_argument("survey", nargs="+", help="folders of surveys, or cards' names")
     _serving(serve)
@@ -242,6 +261,36 @@ def _report(options: argparse.Namespace) -> int:
 
     scorers, survey = options.scorers or SCORERS, explorer.open(options.survey)
     print(report(survey, options.out, scorers, options.encoders, options.seed, options.minutes, options.hosts))
+    return 0
+
+
+def _caption(options: argparse.Namespace) -> int:
+    import explorer
+    from explorer.pipeline.words import endpoint_of, write_captions
+    from explorer.survey.progress import bar
+
+    chat = None
+    if options.endpoint is not None:
+        known = endpoint_of(options.endpoint)
+        if "chat" not in known:
+            raise ValueError(f"{options.endpoint} has no table [chat] with base_url and model")
+        chat = known["chat"]
+    failed = write_captions(explorer.open(options.survey), chat, progress=bar())
+    for name, why in list(failed.items())[:10]:
+        print(f"{name}: {why}", file=sys.stderr)
+    print(f"{len(failed)} without a caption" if failed else "every image has a caption")
+    return 1 if failed else 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    import explorer
+    from explorer.pipeline.train import train_encoder
+
+    survey = explorer.open(options.survey)
+    told = {"steps": options.steps, "batch": options.batch, "seed": options.seed}
+    files = train_encoder(survey, options.encoder, resume=options.resume, anew=options.anew, **told)
+    print("\n".join(str(f) for f in files))
+    print(f"explorer prepare {options.survey} --encoders {options.encoder} embeds with them")
     return 0
 
 
