@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,42 @@ def test_without_weights_the_command_says_what_to_put_where(
     told = capsys.readouterr().err
     assert "put the files of polymathic-ai/aion-base" in told
     assert str(tmp_path / "nothing" / "aion-base" / "model.safetensors") in told
+
+
+def test_the_euclid_adapter_is_trained_on_a_survey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from explorer.pipeline.train import train_encoder
+    from kernels.embedding.files import save_weights
+    from kernels.embedding.models.aion import Aion
+    from kernels.embedding.models.aion_tokenizers import ImageTokenizer
+
+    folder = tmp_path / "weights" / "aion-base"
+    kinds = ["tok_image", "tok_image_hsc", "tok_spectrum_desi", "tok_spectrum_sdss"]
+    parts = {
+        folder: (
+            {"domains_in": kinds, "dim": 8, "encoder_depth": 1, "num_heads": 2, "norm_bias": False},
+            Aion.from_config,
+        ),
+        folder / "codecs" / "image": (
+            {"quantizer_levels": [7, 5, 5, 5, 5], "hidden_dims": 8, "num_consecutive": 1},
+            ImageTokenizer.from_config,
+        ),
+    }
+    for place, (config, make) in parts.items():
+        place.mkdir(parents=True)
+        (place / "config.json").write_text(json.dumps(config))
+        save_weights(place / "model.safetensors", make(config).state_dict())  # type: ignore[operator]
+    monkeypatch.setenv("EXPLORER_WEIGHTS", str(tmp_path / "weights"))
+    rng = np.random.default_rng(0)
+    modalities = {"image": {"bands": ["VIS", "Y", "J", "H"], "pixel_scale": 0.1, "zero_point": [24.0] * 4}}
+    with SurveyWriter(tmp_path / "euclid", card={"name": "euclid"}, modalities=modalities, columns={}) as writer:
+        images = [Image(rng.normal(1, 1, (4, 48, 48)).astype(np.float32)) for _ in range(18)]
+        writer.append(Record(f"e{i}", f"e{i}", {}, image=image) for i, image in enumerate(images))
+    survey = Survey.open(tmp_path / "euclid")
+    with pytest.raises(ValueError, match="explorer train aion-published"):
+        prepare(survey, ["aion-published"], (), (), progress=lambda *a: None)
+    written = train_encoder(survey, "aion-published", steps=2, batch=4, progress=lambda *a: None)
+    assert {p.name for p in written} == {f"aion-published-{m}.trained.safetensors" for m in ("image", "joint")}
+    prepare(survey, ["aion-published"], (), (), progress=lambda *a: None)
+    assert np.isfinite(survey.embedding("aion-published/image")).all()
+    told = survey.provenance("space:aion-published/image")["published"]["weights"]
+    assert any("trained" in file for file in told)
