@@ -198,7 +198,7 @@ def real(encoder: PPAD, path: Path) -> list[Row]:
     latent = encoder.encode(shown)[0]
     gain = _gains(encoder, shown, rest, latent, 0)
     whole = encoder.encode(events)[0]
-    clock = float(1000 * 10 ** whole[14]) if whole[11] > 0 else 0.0
+    clock = float(1000 * 10 ** whole[-2]) if whole[-5] > 0 else 0.0
     extra: dict[str, Any] = {"events": inside, "16_bins": float(gain[1]), "chosen_bins": float(gain[2])}
     extra |= {"period_s": clock}
     what = "real M82 list, brightest source: held-out nats over a constant rate"

@@ -32,8 +32,8 @@ PERIOD = 1000.0
 class PPAD:
     """Latents of X-ray event lists under any good time intervals, found by descent with the decoder frozen.
 
-    The 16 numbers of a source: three for its level (log rate, log M / S, log H / M; bands 0.5-1.2, 1.2-2, 2-7 keV);
-    eight of a neural field in time; five of a clock (depth of the first harmonic, second harmonic in its frame, log10
+    The 20 numbers of a source: three for its level (log rate, log M / S, log H / M; bands 0.5-1.2, 1.2-2, 2-7 keV);
+    twelve of a neural field in time; five of a clock (depth of the first harmonic, second harmonic in its frame, log10
     of the period over 1000 s, phase), all 0 where a period is not worth its price. The rate that they stand for is
     given back by :func:`rate`.
 
@@ -77,7 +77,7 @@ class PPAD:
         return self
 
     def encode(self, batch: Batch) -> np.ndarray:
-        """(n, 16) float32 latents; NaN for a source that :meth:`reasons` names."""
+        """(n, 20) float32 latents; NaN for a source that :meth:`reasons` names."""
         events = _events(batch)
         out = np.full((len(events), self.dim), np.nan, dtype=np.float32)
         for first in range(0, len(events), CHUNK):
@@ -131,7 +131,7 @@ class PPAD:
         return raw - raw.exp().mean(dim=2, keepdim=True).log()
 
     def _descend(self, counts: torch.Tensor, live: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """``(z, gain)``: latents (n, 8) by Adam from the better of two starts, and nats gained less their prior."""
+        """``(z, gain)``: latents (n, 12) by Adam from the better of two starts, and nats gained less their prior."""
         functions, seen = self.model_.on_mesh(CELLS), counts.transpose(1, 2).contiguous()
 
         def value(z: torch.Tensor) -> torch.Tensor:
@@ -206,7 +206,7 @@ class PPAD:
 
 
 def rate(encoder: PPAD, events: Events, latent: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(m, 3) counts / s in 0.5-1.2, 1.2-2 and 2-7 keV of one source at ``times`` (m,) s, by its latents (16,).
+    """(m, 3) counts / s in 0.5-1.2, 1.2-2 and 2-7 keV of one source at ``times`` (m,) s, by its latents (20,).
 
     ``events`` holds that one source: its good times say what the latents' clock and span mean. Outside the span the
     rate of the nearer end is given, and the clock goes on.
@@ -230,7 +230,7 @@ def rate(encoder: PPAD, events: Events, latent: np.ndarray, times: np.ndarray) -
 def pack(
     log_level: np.ndarray, z: np.ndarray, frequency: np.ndarray, profile: np.ndarray, span: np.ndarray
 ) -> np.ndarray:
-    """(n, 16) float32 latents from log rates (n, 3), field latents (n, 8), cycles over ``span`` s, profile (n, 4)."""
+    """(n, 20) float32 latents from log rates (n, 3), field latents (n, 12), cycles over ``span`` s, profile (n, 4)."""
     told = np.stack(
         [
             np.log(np.exp(log_level).sum(axis=1)),

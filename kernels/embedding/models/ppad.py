@@ -14,7 +14,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-LATENT = 8
+LATENT = 12
+"""Numbers of the project's field; the paper's has 8."""
 BANDS = 3
 CELLS = 512
 
@@ -46,7 +47,7 @@ class Field(nn.Module):
     512 wide with 5 residual blocks it has 2,645,507 parameters. Rates are per unit of the scaled time.
     """
 
-    def __init__(self, latent: int = LATENT, hidden: int = 512, blocks: int = 5, bands: int = BANDS, octaves: int = 12):
+    def __init__(self, latent: int = 8, hidden: int = 512, blocks: int = 5, bands: int = BANDS, octaves: int = 12):
         super().__init__()
         self.latent, self.octaves = latent, octaves
         self.first = nn.Linear(latent + 1 + 2 * octaves, hidden)
@@ -76,8 +77,8 @@ class Basis(nn.Module):
     def __init__(
         self,
         latent: int = LATENT,
-        functions: int = 96,
-        hidden: int = 128,
+        functions: int = 128,
+        hidden: int = 160,
         bands: int = BANDS,
         octaves: int = 8,
         looked: int = 128,
