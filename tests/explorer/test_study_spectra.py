@@ -86,3 +86,28 @@ def test_a_survey_without_classes_is_refused(tiny_survey: Survey) -> None:
         material(tiny_survey)
     with pytest.raises(ValueError, match="no column 'bpt'"):
         material(tiny_survey, ["pca/image"])
+
+
+def test_line_contrasts_make_a_space_in_which_lines_decide(survey: Survey) -> None:
+    from explorer.pipeline.contrast import embed_contrast
+    from kernels.search.knowledge_base import KnowledgeBase
+
+    assert embed_contrast(survey) == "contrast/spectrum"
+    vectors = survey.embedding("contrast/spectrum")
+    assert np.median(np.linalg.norm(vectors, axis=1)) == pytest.approx(5, rel=0.01)
+    assert survey.provenance("space:contrast/spectrum")["uses"] == "redshift"
+    m = material(survey, ["pca/spectrum", "contrast/spectrum"])
+    assert [row[0] for row in study.redshifts(m, range(2)).rows] == ["pca/spectrum"]  # it was made with the redshift
+    known = np.isin(m.three, ["star-forming", "normal"])
+    hits = {}
+    for space, x in m.spaces.items():
+        kb = KnowledgeBase(space=space).fit(x[known], {"c": m.three[known]}, objects=m.objects[known])
+        hits[space] = (kb.vote(x[known], "c", objects=m.objects[known]).label == m.three[known]).mean()
+    assert hits["contrast/spectrum"] > 0.95
+
+
+def test_line_contrasts_need_a_redshift(tiny_survey: Survey) -> None:
+    from explorer.pipeline.contrast import embed_contrast
+
+    with pytest.raises(ValueError, match="3,700 and 6,800"):
+        embed_contrast(tiny_survey)  # its spectra end at 4,000 Å
