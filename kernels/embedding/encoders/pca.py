@@ -113,6 +113,8 @@ class PCA:
         """``(values, weight)``, both (n, pixels) float32; weight is the inverse variance, 0 without data."""
         if isinstance(batch, Spectra):
             return _scaled_spectra(batch)
+        if not isinstance(batch, Images):
+            raise ValueError(f"pca takes images and spectra, not {type(batch).__name__}")
         pixels = resize(clean(batch.pixels), self.size, antialias=True)
         if pixels.shape[1] != len(self.noise_):
             raise ValueError(f"pca was fitted on {len(self.noise_)} bands and is given {pixels.shape[1]}")
