@@ -51,8 +51,8 @@ class LightCurve:
         return float((self.gti[:, 1] - self.gti[:, 0]).sum())
 
 
-def light_curve(events: Events, cells: int = CELLS, p0: float = 0.01) -> LightCurve:
-    """Rates in ``cells`` equal cells and the Bayesian blocks of astropy (Scargle et al. 2013) at false alarm ``p0``.
+def light_curve(events: Events, cells: int = 0, p0: float = 0.01) -> LightCurve:
+    """Rates in ``cells`` equal cells (by the number of events where 0) and the Bayesian blocks of astropy (Scargle et al. 2013) at false alarm ``p0``.
 
     Blocks are found in live time, so that a gap between good times is no change of rate, and then put back on the
     clock. Events need not be in order; where there is no good time, that from the first to the last event counts.
@@ -73,6 +73,7 @@ def light_curve(events: Events, cells: int = CELLS, p0: float = 0.01) -> LightCu
     outside = int((~inside).sum())
     time, at = time[inside], at[inside]
     energy = None if energy is None else energy[inside]
+    cells = cells or int(np.clip(len(time) // 5, 16, CELLS))
     edges = np.linspace(gti[0, 0], gti[-1, 1], cells + 1)
     counts = np.histogram(time, edges)[0]
     knots = np.concatenate([[0.0], np.cumsum(gti[:, 1] - gti[:, 0])])
@@ -205,13 +206,15 @@ def _fit(
     free = max(len(counts) - 3, 1)
     quality = (statistic[best] - perfect) / free
     value = f"{name} {values[i]:.2g}{' ' + unit if unit else ''}"
-    return expected[best], f"{model}: {value}, NH {_NH[j] * 1e22:.1e} / cm², C / dof {quality:.2f}"
+    column = f"NH {_NH[j] * 1e22:.1e} / cm²".replace("e+", "e") if _NH[j] else "no absorption"
+    return expected[best], f"{model}: {value}, {column}, C / dof {quality:.2f}"
 
 
 def ppad_rate(survey: Survey, row: int, times: np.ndarray) -> np.ndarray | None:
     """(m,) counts/s in 0.5-7 keV at ``times`` s from the first good time, by the survey's PPAD latents of a row.
 
-    None where the survey has no space ``ppad/events`` or the row no vector.
+    None where the survey has no space ``ppad/events`` or the row no vector; a ``ValueError`` says what to do where the
+    network that made the space cannot be read any more.
     """
     if "ppad/events" not in survey.spaces:
         return None
@@ -227,6 +230,11 @@ def ppad_rate(survey: Survey, row: int, times: np.ndarray) -> np.ndarray | None:
 
     batch = Batch.of([found.time], [found.energy], [found.gti])
     weights = survey.path / "encoders" / "ppad-events.safetensors"
-    encoder = ENCODERS.get("ppad")("events").load_state(load_file(weights))
+    try:
+        encoder = ENCODERS.get("ppad")("events").load_state(load_file(weights))
+    except (RuntimeError, OSError, KeyError) as error:
+        raise ValueError(
+            "PPAD's weights here are of another version: embed the events again to see its rate"
+        ) from error
     zero = float(np.min(found.gti)) if len(found.gti) else float(found.time.min())
     return ppad.rate(encoder, batch, latent, np.asarray(times) + zero).sum(axis=1)

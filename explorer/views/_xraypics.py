@@ -31,7 +31,7 @@ CSS = (
 .xr .blocks { fill: none; stroke: var(--ax-focus); stroke-width: 2.2; stroke-linejoin: round; }
 .xr .model { fill: none; stroke: var(--ax-model); stroke-width: 1.8; stroke-linejoin: round; }
 .xr .back { fill: none; stroke: var(--ax-faint); stroke-width: 1; stroke-dasharray: 3 3; }
-.xr .dots { stroke: var(--ax-data); stroke-width: 1.7; stroke-linecap: round; opacity: .55; }
+.xr .dots { stroke: var(--ax-data); stroke-width: 2.4; stroke-linecap: round; opacity: .8; }
 """
 )
 WIDTH, HEIGHT = 760.0, 420.0

@@ -109,6 +109,7 @@ class CorrelationsView:
     name = "correlations"
     title = "Components"
     place = "compare"
+    width = 2
 
     def __init__(self, session: Session):
         self.session, self.screen = session, screen_of(session)

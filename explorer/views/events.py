@@ -35,7 +35,11 @@ def render_events(survey: Survey, row: int, ppad: bool = True) -> str:
         return empty(f"{name} has an empty event list", "No photon was detected in its aperture.")
     curve = photons.light_curve(found)
     times = np.linspace(0, float(curve.gti[-1, 1]), 400)
-    rate = photons.ppad_rate(survey, row, times) if ppad else None
+    trouble, rate = "", None
+    try:
+        rate = photons.ppad_rate(survey, row, times) if ppad else None
+    except ValueError as error:  # the photons are shown all the same
+        trouble = escape(error)
     told = [f"<b>{escape(name)}</b>", f"{len(curve.time):,} events in {curve.exposure / 1000:.1f} ks"]
     blocks = len(curve.blocks)
     told.append("one block: no change of rate" if blocks == 1 else f"<b>{blocks} blocks</b>: the rate changes")
@@ -50,6 +54,7 @@ def render_events(survey: Survey, row: int, ppad: bool = True) -> str:
         told.append("no energies in this list")
     if curve.thinned:
         told.append(f"blocks from {photons.MOST_BLOCK_EVENTS:,} of the events at most")
+    told.append(trouble)
     named = [("muted", "counts, Poisson error"), ("focus", "Bayesian blocks, 1 % false alarms")]
     if rate is not None:
         named.append(("model", "rate by PPAD, 0.5-7 keV"))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from explorer.session import crossmodal
 from explorer.views._board import Board
 from explorer.views._theme import empty, escape, failure, screen_of, skeleton
@@ -167,19 +165,34 @@ class PapersView:
         names = crossmodal.alignments(self.session.survey)
         return "aligned" if "aligned" in names else names[0] if names else None
 
-    def search(self, words: str) -> np.ndarray:
-        """Select the sources whose data are nearest to what is written and look at the first; their rows."""
-        name = self.alignment
-        if name is None:
-            raise ValueError("texts and data are not aligned yet: run explorer align SURVEY events text")
-        found = crossmodal.by_words(self.session.survey, words, MOST, name)
-        with self.session.together():
-            ids = self.session.survey.ids_of(found.rows)
-            self.session.select(ids, note=f"nearest in {found.space} to the words {words!r}")
-            self.session.focus_on(int(found.rows[0]))
-        unwritten = int((~self.session.survey.has("text")[found.rows]).sum())
+    def search(self, words: str) -> None:
+        """Select the sources whose data are nearest to what is written, and look at the first."""
+        survey, name = self.session.survey, self.alignment
+
+        def seek() -> crossmodal.Found | str:
+            if name is None:
+                return "Texts and data are not aligned yet: run explorer align SURVEY events text"
+            try:
+                return crossmodal.by_words(survey, words, MOST, name)
+            except ValueError as error:
+                return str(error)
+
+        self.said = f"searching {escape(words)} …"
+        self._show(self.body)
+        self.work.run("seek", seek, lambda found: self._found(found, words))
+
+    def _found(self, found: crossmodal.Found | str, words: str) -> None:
+        if isinstance(found, str):
+            self.said = escape(found)
+            self._show(self.body)
+            return
+        survey = self.session.survey
+        unwritten = int((~survey.has("text")[found.rows]).sum())
         self.said = f"<b>{len(found.rows)}</b> sources by their data; of {unwritten} nothing is written."
-        return found.rows
+        with self.session.together():
+            self.session.select(survey.ids_of(found.rows), note=f"nearest in {found.space} to the words {words!r}")
+            self.session.focus_on(int(found.rows[0]))
+        self._draw()
 
     def _draw(self) -> None:
         if "text" not in self.session.survey.modalities:
@@ -211,8 +224,4 @@ class PapersView:
             rows = crossmodal.sources_of_paper(self.session.survey, str(data["paper"]))
             self.session.select(self.session.survey.ids_of(rows), note=f"sources of paper {data['paper']}")
         elif what == "seek" and str(data.get("value", "")).strip():
-            try:
-                self.search(str(data["value"]))
-            except ValueError as error:
-                self.said = escape(error)
-            self._draw()
+            self.search(str(data["value"]))
