@@ -115,3 +115,21 @@ def test_a_survey_without_spaces_of_all_scores_is_told(tiny_survey: Survey, tmp_
     html = page.read_text(encoding="utf-8")
     assert "no truth labels" in html
     assert "<script>alert" not in html
+
+
+def test_models_are_compared_in_the_papers_pairs_beside_its_figures(tiny_survey: Survey) -> None:
+    from explorer.pipeline.report import transfer
+
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=len(tiny_survey))
+    for i, name in enumerate(("astroclip", "aion", "astropt")):
+        tiny_survey.put_embedding(f"{name}/image", rng.normal(size=(len(base), 3)))
+        tiny_survey.put_score(f"{name}/image", "gmm", base + 0.3 * i * rng.normal(size=len(base)))
+    study = Study(tiny_survey, ("gmm",))
+    table = transfer.make(study).tables["table1_transfer_models"]
+    assert list(table.pair) == ["AION ↔ AstroPT", "AstroPT ↔ AstroCLIP", "AstroCLIP ↔ AION"]
+    assert list(table["published top 10 % back"]) == [64.3, 58.0, 23.4]
+    np.testing.assert_allclose(table["top 1 %"], table["top 1 % back"])
+    a, b = (tiny_survey.score(f"{n}/image", "gmm") for n in ("aion", "astropt"))
+    both = set(np.argsort(-a)[:3]) & set(np.argsort(-b)[:3])
+    assert table["top 1 %"][0] == pytest.approx(100 * len(both) / 3)

@@ -28,7 +28,9 @@ def make(study: Study) -> Part:
     ).reshape(len(study.spaces), len(others))
     fused = sorted({f for e in study.both for f in study.fusions(e)} - {"fusion-geometric"})
     fused += ["mismatch taken"] if fused else []
-    ablation = np.array([[_against(study, e, f) for f in fused] for e in study.both]).reshape(len(study.both), -1)
+    ablation = np.array([[_against(study, e, f) for f in fused] for e in study.both]).reshape(
+        len(study.both), len(fused)
+    )
     drawn = figure(3.0 + 1.1 * len(others) + 1.1 * len(fused), 1.6 + 0.34 * max(len(study.spaces), 3))
     left, right = drawn.subplots(1, 2, width_ratios=[max(len(others), 1), max(len(fused), 1)])
     if rho.size:
