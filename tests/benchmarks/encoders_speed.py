@@ -17,7 +17,7 @@ from kernels.embedding.models.aion import Aion
 from kernels.embedding.models.aion_tokenizers import ImageTokenizer, SpectrumTokenizer
 from kernels.embedding.models.astroclip import SpecFormer, spectrum_tokens
 from kernels.embedding.models.astropt import AstroPT
-from tests.benchmarks._run import Row, alternate, median_seconds
+from tests.benchmarks._run import Row, alternate
 
 _BANDS = ["DES-G", "DES-R", "DES-I", "DES-Z"]
 
@@ -38,16 +38,15 @@ def run(options: argparse.Namespace) -> list[Row]:
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    speed = _product_speed(options.device)
     rows = []
     wanted = options.only.split(",") if options.only else list(_MAKERS)
     for row in wanted:
         name, what, ours, theirs = _MAKERS[row](options.batch, options.device)
-        rows.append(_row(name, what, ours, theirs, options, speed))
+        rows.append(_row(name, what, ours, theirs, options))
     return rows
 
 
-def _row(name: str, what: str, ours: Callable[[], Any], theirs: Any, options: Any, speed: float) -> Row:
+def _row(name: str, what: str, ours: Callable[[], Any], theirs: Any, options: Any) -> Row:
     device = options.device
 
     def timed(call: Callable[[], Any]) -> Callable[[], None]:
@@ -59,22 +58,19 @@ def _row(name: str, what: str, ours: Callable[[], Any], theirs: Any, options: An
 
         return once
 
-    peer = None if isinstance(theirs, str) else timed(theirs)
-    timed(ours)()
-    if peer:
-        peer()
-        taken = alternate(timed(ours), peer, repeat=options.repeat)
-    else:
-        taken = [median_seconds(timed(ours), options.repeat)]
-    rates = [options.batch / t for t in taken]
+    product, size = _product(device)
+    calls = [timed(ours), product] + ([] if isinstance(theirs, str) else [timed(theirs)])
+    for call in calls:
+        call()
+    taken = alternate(*calls, repeat=options.repeat)  # in turn, so that all meet the same machine
+    speed, peer = size / taken[1], options.batch / taken[2] if len(taken) > 2 else None
     flops = _flops(ours) / options.batch
     extra: dict[str, Any] = {"GFLOP an object": flops / 1e9, "batch": options.batch, "threads": torch.get_num_threads()}
     extra |= {"device": torch.cuda.get_device_name() if device == "cuda" else "cpu"}
-    if peer is None:
+    if isinstance(theirs, str):
         extra["no peer"] = theirs
-    return Row(
-        f"encoders_speed.{name}", what, rates[0], rates[1] if peer else None, "objects/s", "more", speed / flops, extra
-    )
+    rate = options.batch / taken[0]
+    return Row(f"encoders_speed.{name}", what, rate, peer, "objects/s", "more", speed / flops, extra)
 
 
 def _flops(call: Callable[[], Any]) -> float:
@@ -85,8 +81,8 @@ def _flops(call: Callable[[], Any]) -> float:
     return float(counter.get_total_flops())
 
 
-def _product_speed(device: str) -> float:
-    """FLOP a second of a product of two large matrices."""
+def _product(device: str) -> tuple[Callable[[], None], float]:
+    """A product of two large matrices, and its FLOP."""
     n = 2048 if device == "cpu" else 8192
     kind = torch.float32 if device == "cpu" else torch.bfloat16
     a = torch.randn(n, n, device=device, dtype=kind)
@@ -96,8 +92,7 @@ def _product_speed(device: str) -> float:
         if device == "cuda":
             torch.cuda.synchronize()
 
-    product()
-    return 2 * n**3 / median_seconds(product, 5)
+    return product, 2.0 * n**3
 
 
 def _aion(batch: int, device: str, kinds: dict[str, tuple[int, int]]) -> tuple[Callable[[], Any], Any]:

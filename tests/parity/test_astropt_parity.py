@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -54,3 +56,16 @@ def test_the_manifest_is_that_of_the_package() -> None:
         ours = files.manifest(AstroPT({"images": Modality(768)}, "070M"))
     theirs = files.manifest(_theirs([image], block_size=1024, n_layer=12, n_head=12, n_embd=768, n_chan=3))
     assert ours == theirs == read("astropt-070M")
+
+
+def test_a_checkpoint_with_the_packages_own_classes_is_read_without_them(tmp_path: Path) -> None:
+    theirs = _theirs([{"name": "images", "input_size": 12, "pos_input_size": 1, "patch_size": 2, "embed_pos": True}],
+                     block_size=16, n_layer=2, n_head=2, n_embd=8)  # fmt: skip
+    path = tmp_path / "ckpt.pt"
+    torch.save({"model": theirs.state_dict(), "modality_registry": theirs.modality_registry, "iter_num": 3,
+                "best_val_loss": np.float64(0.5), "config": {"n_head": 2}}, path)  # fmt: skip
+    assert b"astropt.model" in path.read_bytes()
+    found = files.load_weights(path)
+    assert files.manifest(found) == files.manifest(theirs)
+    assert all(torch.equal(v, found[k]) for k, v in theirs.state_dict().items())
+    assert files.load_meta(files.converted_path(path))["config"] == '{"n_head": 2}'
