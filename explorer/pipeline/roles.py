@@ -43,7 +43,8 @@ def confounding(survey: Survey) -> dict[str, np.ndarray]:
     """Role → column for all of S/N, magnitude, size, redshift and field that the survey has."""
     roles = ("snr_image", "snr_spectrum", "magnitude", "size", "redshift", "field")
     found = {role: values_of(survey, role) for role in roles}
-    return {f"{role} ({column_of(survey, role)})": v for role, v in found.items() if v is not None}
+    names = {role: column_of(survey, role) for role in roles}
+    return {role if names[role] == role else f"{role} ({names[role]})": v for role, v in found.items() if v is not None}
 
 
 def quantities(survey: Survey, at_most: int = 6) -> list[str]:
