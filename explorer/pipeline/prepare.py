@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import time
 from collections.abc import Iterable, Sequence
@@ -12,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from explorer.pipeline.batches import batches, rows_with
-from explorer.survey.files import write_atomically
+from explorer.pipeline.batches import rows_with
+from explorer.pipeline.embed import Told, clear, current, embed, identity
 from explorer.survey.progress import Progress, bar
 from explorer.survey.store import Survey
 from kernels.embedding import ENCODERS
-from kernels.embedding.batches import Batch
 from kernels.scoring import SCORERS
 
 FEWEST = 4
@@ -48,7 +46,7 @@ def plan(
     """All steps, done or not, in order: a space is whole before the next begins."""
     steps = []
     for name in encoders:
-        known = ENCODERS.get(name).modalities
+        known = [m for m in ENCODERS.get(name).modalities if m != "joint"]
         present = [m for m in known if len(rows_with(survey, m)) >= FEWEST]
         both = len(present) > 1 and np.logical_and.reduce([survey.has(m) for m in present]).sum() >= FEWEST
         for modality in [*present, *(["joint"] if both else [])]:
@@ -71,7 +69,15 @@ def todo(survey: Survey, steps: Iterable[Step]) -> list[Step]:
 
 
 def _stale(survey: Survey, step: Step) -> bool:
-    return survey.provenance(step.column).get("rows") != len(survey)
+    """Whether rows came later, or the vectors were made, or are to be made, with other weights."""
+    told = survey.provenance(step.column)
+    if told.get("rows") != len(survey):
+        return True
+    if step.kind != "embed":
+        made, now = told.get("made_from"), identity(survey.provenance(f"space:{step.space}"))
+        if made is not None and made != now:
+            return True
+    return not current(survey, step.space)
 
 
 def prepare(
@@ -116,12 +122,23 @@ def prepare(
 def prepare_steps(survey: Survey, steps: list[Step], progress: Progress | None = None, seed: int = 0) -> list[Step]:
     """Do these steps in order, each an atomic version; returns them."""
     for i, step in enumerate(steps):
+        label = f"{step.kind} {step.space} {step.what}".strip()
         if progress:
-            progress(i, len(steps), f"{step.kind} {step.space} {step.what}".strip())
-        _DO[step.kind](survey, step, seed)
+            progress(i, len(steps), label)
+        if step.kind == "embed":
+            _embed(survey, step, seed, _within(progress, i, len(steps), label))
+        else:
+            _DO[step.kind](survey, step, seed)
     if progress:
         progress(len(steps), len(steps), "ready")
     return steps
+
+
+def _within(progress: Progress | None, step: int, steps: int, label: str) -> Told | None:
+    """How far one step has come, told in its label."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(step, steps, f"{label} {100 * done // max(total, 1)} %")
 
 
 def layout_class(name: str) -> Any:
@@ -146,48 +163,11 @@ def _told(survey: Survey, seed: int, started: float, **more: Any) -> dict[str, A
     }
 
 
-def _embed(survey: Survey, step: Step, seed: int) -> None:
+def _embed(survey: Survey, step: Step, seed: int, progress: Told | None = None) -> None:
     started = time.monotonic()
-    name, modality = step.space.split("/")
-    kind = ENCODERS.get(name)
-    if modality == "joint":
-        parts = {m: survey.embedding(f"{name}/{m}") for m in kind.modalities if f"{name}/{m}" in survey.spaces}
-        survey.put_embedding(step.space, kind.join(parts), _told(survey, seed, started, parts=sorted(parts)))
-        return
-    rows = rows_with(survey, modality)
-    encoder = kind(modality, random_state=seed)
-    rng = np.random.default_rng(seed)
-    sample = np.sort(rng.choice(rows, min(len(rows), encoder.fit_rows), replace=False))
-    asked: dict[str, Any] = {"size": getattr(encoder, "input_side", 64), "grid": getattr(encoder, "input_grid", None)}
-    blocks: Iterable[Batch] = batches(survey, modality, sample, **asked)
-    if len(sample) == len(rows):
-        blocks = list(blocks)
-    encoder.fit(blocks)
-    vectors: np.ndarray | None = None
-    done = 0
-    for batch in blocks if isinstance(blocks, list) else batches(survey, modality, rows, **asked):
-        block = encoder.encode(batch)
-        if vectors is None:
-            vectors = np.full((len(survey), block.shape[1]), np.nan, dtype=np.float32)
-        vectors[rows[done : done + len(block)]] = block
-        done += len(block)
-    assert vectors is not None
-    digest = save_encoder(survey, step.space, encoder)
-    published = {"published": encoder.provenance()} if hasattr(encoder, "provenance") else {}
-    survey.put_embedding(
-        step.space, vectors, _told(survey, seed, started, weights_sha256=digest, fitted_on=len(sample), **published)
-    )
-
-
-def save_encoder(survey: Survey, space: str, encoder: Any) -> str:
-    """Write the fitted arrays to ``encoders/NAME-MODALITY.safetensors`` in the survey; returns their SHA-256."""
-    from safetensors.numpy import save
-
-    folder = survey.path / "encoders"
-    folder.mkdir(exist_ok=True)
-    data = save({k: np.ascontiguousarray(v) for k, v in encoder.state().items()})
-    write_atomically(folder / f"{space.replace('/', '-')}.safetensors", data)
-    return hashlib.sha256(data).hexdigest()
+    vectors, told = embed(survey, step.space, seed, progress)
+    survey.put_embedding(step.space, vectors, _told(survey, seed, started, **told))
+    clear(survey)
 
 
 def _standard(survey: Survey, space: str) -> tuple[np.ndarray, np.ndarray]:
@@ -206,7 +186,8 @@ def _score(survey: Survey, step: Step, seed: int) -> None:
     scorer = SCORERS.get(step.what)(random_state=seed)
     scores[rows] = scorer.fit_score(vectors)
     told = {k: v for k, v in vars(scorer).items() if not k.endswith("_")}
-    more = {"parameters": told, "input": "standardised", "dims": vectors.shape[1]}
+    made = identity(survey.provenance(f"space:{step.space}"))
+    more = {"parameters": told, "input": "standardised", "dims": vectors.shape[1], "made_from": made}
     survey.put_score(step.space, step.what, scores, _told(survey, seed, started, **more))
 
 
@@ -218,7 +199,8 @@ def _lay_out(survey: Survey, step: Step, seed: int) -> None:
     projection = layout_class(step.what)(random_state=seed)
     positions[rows] = projection.fit_transform(vectors[rows])
     quality = getattr(projection, "quality_", {})
-    survey.put_layout(step.space, step.what, positions, _told(survey, seed, started, quality=quality))
+    more = {"quality": quality, "made_from": identity(survey.provenance(f"space:{step.space}"))}
+    survey.put_layout(step.space, step.what, positions, _told(survey, seed, started, **more))
 
 
-_DO = {"embed": _embed, "score": _score, "lay out": _lay_out}
+_DO = {"score": _score, "lay out": _lay_out}

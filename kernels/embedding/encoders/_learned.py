@@ -164,7 +164,11 @@ class Learned:
         self.bands_ = tuple(bytes(state["bands_"].numpy().tolist()).decode().split("\n"))
         self.__dict__.pop("net_", None)
         net = self._network()
-        load_into(net, {k[4:]: v for k, v in state.items() if k.startswith("net.")}, f"{self.name} from {source}")
+        held = {k[4:]: v for k, v in state.items() if k.startswith("net.")}
+        for name, own in net.state_dict().items():
+            if own.ndim == 0 and name in held and held[name].numel() == 1:  # numpy writes one number as a list of one
+                held[name] = held[name].reshape(())
+        load_into(net, held, f"{self.name} from {source}")
 
     def _network(self) -> Any:
         if "net_" not in self.__dict__:
