@@ -171,6 +171,10 @@ class Explorer:
         """What is similar to these in every space: space → table."""
         return self.session.side_by_side(ids, k=k, **more)
 
+    def search(self, text: str, k: int = 50, where: str = "") -> pd.DataFrame:
+        """Select the ``k`` rows that fit the words best; ``attrs["how"]`` of the table says by what."""
+        return self.session.search(text, k, where)
+
     def search_composed(self, parts: Iterable[Any], k: int = 50, **more: Any) -> pd.DataFrame:
         """Select by weighted parts: Like, Words, Condition of :mod:`explorer.session.composed`."""
         return self.session.search_composed(list(parts), k, **more)

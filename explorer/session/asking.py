@@ -118,6 +118,12 @@ class Asking:
                 self.focus = int(found.index[0]) if len(found) else -1
         return found
 
+    def search(self, text: str, k: int = 50, where: str = "") -> pd.DataFrame:
+        """Select the ``k`` rows that fit the words best: :func:`explorer.session.words.search`."""
+        from explorer.session import words
+
+        return words.search(self, text, k, where)  # type: ignore[arg-type]
+
     def verdict(self, what: str | int | None = None, label: str = "", **more: Any) -> Verdict:
         """The vote of the neighbours on one object (that in focus by default); see :mod:`explorer.session.verdict`."""
         from explorer.session.verdict import verdict

@@ -6,13 +6,13 @@ a flux can be added; the sum of weight x place orders the rows. A condition with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.session import query, similar
+from explorer.session import query, similar, words
 from explorer.session.columns import Text
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Like:
 
 @dataclass(frozen=True)
 class Words:
-    """What the words say, by whatever text search the survey has."""
+    """What the words say, by whatever the survey can be searched with (:mod:`explorer.session.words`)."""
 
     text: str
     weight: float = 1.0
@@ -49,8 +49,6 @@ class Condition:
 
 
 Part = Like | Words | Condition
-WORDS: list[Callable[[Any, str], np.ndarray]] = []
-"""The text search: ``f(session, text) -> (n,)`` similarity, NaN where a row cannot be judged. The last one counts."""
 
 
 def search(session: Session, parts: Sequence[Part], k: int = 50, mask: np.ndarray | None = None) -> pd.DataFrame:
@@ -100,9 +98,7 @@ def search(session: Session, parts: Sequence[Part], k: int = 50, mask: np.ndarra
 def _values(session: Session, part: Part) -> np.ndarray:
     """(n,) float64, higher is better, NaN where the part cannot tell."""
     if isinstance(part, Words):
-        if not WORDS:
-            raise ValueError("this survey cannot be searched by words: no text search is there")
-        return np.asarray(WORDS[-1](session, part.text), np.float64)
+        return words.judge(session.survey, part.text).similarity
     if isinstance(part, Condition):
         found = query.values(part.expression, session.scope())
         if isinstance(found, Text):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from explorer.session import words
 from explorer.session._names import STRETCHES
 from explorer.views._board import Board
 from explorer.views._colour import choices
@@ -110,7 +111,7 @@ def header(session: Any, wrong: str = "", at: str = "") -> str:
     why = f'<div class="why" role="alert" data-do="dismiss">{escape(wrong)}</div>' if wrong else ""
     parts.append(
         f'<span class="ask {"wrong" if wrong else ""}"><input data-do="query" data-keep spellcheck="false"'
-        f' aria-label="Select by a query or an id" placeholder="{escape(example(session))}">{why}</span>'
+        f' aria-label="Search by words, id, position or query" placeholder="{escape(example(session))}">{why}</span>'
     )
     parts.append(f'<span class="user" title="whose marks are made">{escape(session.user)}</span>')
     parts.append('<button data-do="theme" title="Dark or light (t)" aria-label="Dark or light">◐</button>')
@@ -118,7 +119,7 @@ def header(session: Any, wrong: str = "", at: str = "") -> str:
 
 
 def example(session: Any) -> str:
-    """A query that would work on this survey, for the empty box."""
+    """What the empty box shows: what it takes, and a query that would work on this survey."""
     survey = session.survey
     pieces = []
     if session.scorer:
@@ -128,7 +129,7 @@ def example(session: Any) -> str:
     ]
     if numbers:
         pieces.append(f"{next((n for n in numbers if n in ('z', 'redshift')), numbers[0])} > 0.5")
-    return "select:  " + (" and ".join(pieces) or "an id")
+    return "words, id, RA Dec, or " + (" and ".join(pieces) or "a query")
 
 
 class Header:
@@ -176,7 +177,9 @@ class Header:
         before, self.wrong = self.wrong, ""
         if text.strip():
             try:
-                self.session.select(text)
+                told = words.asked(self.session, text)
+                if told:
+                    self.screen.notice = told
             except (LookupError, ValueError, TypeError) as error:
                 self.wrong = str(error)
         if self.wrong or before:

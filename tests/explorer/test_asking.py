@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from explorer.pipeline.outside import LARGEST, embed_file
 from explorer.pipeline.prepare import prepare
-from explorer.session import composed
+from explorer.session import words
 from explorer.session.composed import Condition, Like, Words
 from explorer.session.session import Session
 from explorer.session.similar import closer_pairs
@@ -142,7 +142,8 @@ def test_a_composed_query_weighs_its_parts(session: Session, monkeypatch: pytest
     assert alone.index.tolist() == [9, *np.argsort(_cosine(x, x[9]), kind="stable")[1:7].tolist()]
     only_z = session.search_composed([Like([9], weight=0.0), Condition("z", 1.0)], k=4, select=False)
     assert only_z.index.tolist() == np.argsort(-z, kind="stable")[:4].tolist()
-    monkeypatch.setattr(composed, "WORDS", [lambda s, text: np.where(np.arange(240) == 17, 1.0, 0.0)])
+    odd = words.Judged(np.where(np.arange(240) == 17, 1.0, 0.0), "a test")
+    monkeypatch.setattr(words, "judge", lambda survey, text: odd)
     both = session.search_composed([Like([9]), Words("odd one", 5.0), Condition("z < 10")], k=3)
     assert both.index[:2].tolist() == [9, 17]
     assert both["score"].iloc[1:].is_monotonic_decreasing
@@ -156,13 +157,12 @@ def test_a_composed_query_weighs_its_parts(session: Session, monkeypatch: pytest
     [
         ([], "at least one part"),
         ([Condition("z > 1")], "at least one part"),
-        ([Words("spiral")], "words"),
+        ([Words("xylophone")], "xylophone|no words"),
         ([Condition("truth", 1.0)], "is text"),
         ([Like([])], "one id"),
     ],
 )
-def test_a_composed_query_that_cannot_be_answered(session: Session, monkeypatch, parts, told) -> None:
-    monkeypatch.setattr(composed, "WORDS", [])
+def test_a_composed_query_that_cannot_be_answered(session: Session, parts, told) -> None:
     with pytest.raises(ValueError, match=told):
         session.search_composed(parts)
 

@@ -1,0 +1,213 @@
+"""Search by words (P4.3), and what a line typed into the search box means.
+
+In order, by what the survey has: an alignment of texts with data places words among objects that nobody wrote about; a
+space of texts compares words with what was written; else texts and captions are compared word by word.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explorer.session import columns, crossmodal
+from explorer.session.columns import Shared
+from explorer.survey.resources import data_path
+from kernels.embedding.batches import Text
+from kernels.registry import UnknownName
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from explorer.session.session import Session
+    from explorer.survey.store import Survey
+
+NEAR = 3.0  # arcsec within which a position that is typed finds what lies there
+_documents = Shared(4)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """``similarity`` (n,) float64 of every row to the words, NaN where it cannot be judged, and ``how`` it was."""
+
+    similarity: np.ndarray
+    how: str
+
+
+def judge(survey: Survey, text: str) -> Judged:
+    """How well each row fits the words."""
+    if not text.strip():
+        raise ValueError("nothing is sought: write a few words on what the object should be like")
+    for name in crossmodal.alignments(survey):
+        return _by_alignment(survey, text, name)
+    meant = widened(text)
+    told = [s for s in survey.spaces if s.endswith("/text")]
+    return _by_texts(survey, meant, told[0]) if told else _by_documents(survey, meant)
+
+
+@lru_cache(maxsize=1)
+def _terms() -> dict[str, list[str]]:
+    return tomllib.loads(data_path("words", "synonyms.toml").read_text(encoding="utf-8"))["terms"]
+
+
+def widened(text: str) -> str:
+    """The words with those that texts use for the same thing (``data/words/synonyms.toml``): word counts know none.
+
+    >>> "arcs" in widened("a gravitational lens")
+    True
+    """
+    plain = f" {text.casefold()} "
+    more = [w for term, words in _terms().items() if re.search(rf"\b{re.escape(term)}s?\b", plain) for w in words]
+    return " ".join([text, *dict.fromkeys(more)])
+
+
+def search(session: Session, text: str, k: int = 50, where: str = "") -> pd.DataFrame:
+    """The ``k`` rows that fit the words best, selected in that order: ``id``, ``similarity``; ``attrs["how"]`` says
+    by what they were judged."""
+    import pandas as pd
+
+    if k < 1 or int(k) != k:
+        raise ValueError(f"k={k!r}: ask for one row or more")
+    judged = judge(session.survey, text)
+    fits = judged.similarity.copy()
+    mask = session._mask_of(False, where)
+    if mask is not None:
+        fits[~mask] = np.nan
+    order = np.argsort(-np.where(np.isnan(fits), -np.inf, fits), kind="stable")[: int(k)]
+    order = order[np.isfinite(fits[order])]
+    ids = session.survey.ids_of(order)
+    with session.together():
+        session.select(list(ids), note=f"words {text!r} by {judged.how}")
+        session.focus = int(order[0]) if len(order) else -1
+    found = pd.DataFrame({"id": ids, "similarity": fits[order]}, index=pd.Index(order, name="row"))
+    found.attrs["how"] = judged.how
+    return found
+
+
+def asked(session: Session, line: str) -> str:
+    """Do what a line in the search box asks for; returns what was done, in words ('' for a query or an id).
+
+    An id is looked at; a position (degrees, or hours and degrees as in ``05:35:17.3 -05:23:28``) finds what lies within
+    3 arcsec, or the nearest row; a query selects; anything else is sought by words.
+    """
+    line = line.strip()
+    position = coordinates(line)
+    if position is not None:
+        return _go_to(session, *position)
+    if not looks_like_words(session.survey, line):
+        session.select(line)
+        return ""
+    found = search(session, line)
+    return f"{len(found)} rows by words, by {found.attrs['how']}"
+
+
+def looks_like_words(survey: Survey, line: str) -> bool:
+    """Whether a line is a phrase: words without any sign of the query language, of which none alone names a thing."""
+    if re.search(r"[<>=()\[\]'\"`]|\b(and|or|not|in)\b.*[<>=(]", line) or not re.search(r"[^\W\d_]{3}", line):
+        return False
+    parts = line.split()
+    if len(parts) == 1:
+        known = {*survey.columns, "mark", "id", "object_id"}
+        return line not in known and line.isalpha() and not _is_id(survey, line)
+    return not _is_id(survey, line) and all(re.fullmatch(r"[\w,.;:'’-]+", p) for p in parts)
+
+
+def _is_id(survey: Survey, line: str) -> bool:
+    try:
+        survey.rows_of([line])
+    except LookupError:
+        return False
+    return True
+
+
+def coordinates(line: str) -> tuple[float, float] | None:
+    """(right ascension, declination) in degrees of ``"83.8 -5.4"``, ``"5h35m17s -5d23m28s"`` or ``"05:35:17 -05:23"``."""
+    numbers = re.fullmatch(r"([+-]?\d+(?:\.\d+)?)[\s,]+([+-]?\d+(?:\.\d+)?)", line)
+    if numbers:
+        ra, dec = (float(n) for n in numbers.groups())
+        return (ra, dec) if 0 <= ra <= 360 and -90 <= dec <= 90 else None
+    if not re.fullmatch(r"\d{1,2}[:h\s]\d{1,2}([:m\s]\d.*|m)?[\s,]+[+-]?\d{1,2}[:d°\s]\d.*", line):
+        return None
+    from astropy.coordinates import SkyCoord
+
+    try:
+        at = SkyCoord(line.replace("°", "d"), unit=("hourangle", "deg"))
+    except ValueError:
+        return None
+    return float(at.ra.deg), float(at.dec.deg)
+
+
+def _go_to(session: Session, ra: float, dec: float) -> str:
+    survey = session.survey
+    inside = np.flatnonzero(columns.near(survey, ra, dec, NEAR))
+    if len(inside):
+        with session.together():
+            session.select(inside, note=f"within {NEAR:g} arcsec of {ra:.6f} {dec:+.6f}")
+            session.focus = int(inside[0])
+        return f"{len(inside)} rows within {NEAR:g} arcsec"
+    names = columns.position_columns(survey)
+    a, d = (np.radians(np.asarray(survey.column(c), np.float64)) for c in names)
+    cosine = np.sin(d) * np.sin(np.radians(dec)) + np.cos(d) * np.cos(np.radians(dec)) * np.cos(a - np.radians(ra))
+    if not np.isfinite(cosine).any():
+        raise UnknownName("position", f"{ra} {dec}", [], f"no row of {survey.name} has a position")
+    row = int(np.nanargmax(cosine))
+    apart = float(np.degrees(np.arccos(np.clip(cosine[row], -1, 1)))) * 3600
+    session.focus_on(row)
+    return f"nothing within {NEAR:g} arcsec; the nearest row lies {apart:,.1f} arcsec away"
+
+
+def _by_alignment(survey: Survey, text: str, name: str) -> Judged:
+    found = crossmodal.by_words(survey, text, len(survey), name)
+    similarity = np.full(len(survey), np.nan)
+    similarity[found.rows] = found.similarity
+    _, spaces, _ = crossmodal.loaded(survey, name)
+    return Judged(similarity, f"{' with '.join(spaces)}, aligned")
+
+
+def _by_texts(survey: Survey, text: str, space: str) -> Judged:
+    from safetensors.numpy import load_file
+
+    from kernels.embedding import ENCODERS
+
+    weights = survey.path / "encoders" / f"{space.replace('/', '-')}.safetensors"
+    encoder = ENCODERS.get(space.split("/")[0])("text")
+    if weights.exists():
+        encoder = encoder.load_state(load_file(weights))
+    return Judged(_cosine(survey.embedding(space), encoder.encode(Text([text]))[0], text, survey), space)
+
+
+def _by_documents(survey: Survey, text: str) -> Judged:
+    """Word counts of the survey's own texts, and of captions where a row has none."""
+    from explorer.pipeline.words import FILE, captions
+
+    own, path = "text" in survey.modalities, survey.path / FILE
+    if not own and not path.exists():
+        hint = "write captions with: explorer caption SURVEY, or ingest texts"
+        raise ValueError(f"{survey.name} holds no words to search in: {hint}")
+
+    def build(_: np.ndarray) -> tuple[Any, np.ndarray, str]:
+        from kernels.embedding.encoders.tfidf import TFIDF
+
+        made = captions(survey)
+        texts = survey.texts(np.arange(len(survey))) if own else [None] * len(survey)
+        texts = [t or (made[str(i)].text if str(i) in made else None) for t, i in zip(texts, survey.ids, strict=True)]
+        encoder = TFIDF().fit([Text(texts)])
+        by = [*(["texts"] if own else []), *sorted({f"captions ({c.by})" for c in made.values()})]
+        return encoder, encoder.encode(Text(texts)), " and ".join(by)
+
+    stamp = np.array([path.stat().st_mtime_ns if path.exists() else 0, survey.version])
+    encoder, vectors, by = _documents.get(str(survey.path), stamp, build)
+    return Judged(_cosine(vectors, encoder.encode(Text([text]))[0], text, survey), f"tfidf of {by}")
+
+
+def _cosine(vectors: np.ndarray, query: np.ndarray, text: str, survey: Survey) -> np.ndarray:
+    length = float(np.linalg.norm(query))
+    if not length > 0:
+        raise ValueError(f"no word of {text!r} occurs in the texts of {survey.name}: try other words")
+    norm = np.linalg.norm(vectors, axis=1)
+    norm[~(norm > 0)] = np.nan  # a row that says nothing cannot be judged
+    return (vectors @ query / (norm * length)).astype(np.float64)
