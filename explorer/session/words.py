@@ -125,7 +125,7 @@ def _is_id(survey: Survey, line: str) -> bool:
 
 
 def coordinates(line: str) -> tuple[float, float] | None:
-    """(right ascension, declination) in degrees of ``"83.8 -5.4"``, ``"5h35m17s -5d23m28s"`` or ``"05:35:17 -05:23"``."""
+    """(right ascension, declination), degrees, of ``83.8 -5.4``, ``5h35m17s -5d23m28s`` or ``05:35:17 -05:23``."""
     numbers = re.fullmatch(r"([+-]?\d+(?:\.\d+)?)[\s,]+([+-]?\d+(?:\.\d+)?)", line)
     if numbers:
         ra, dec = (float(n) for n in numbers.groups())
