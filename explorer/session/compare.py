@@ -91,7 +91,7 @@ def select_tops(
     told = {"both": "{0} and of {1}", "first": "{0}, not of {1}", "second": "{1}, not of {0}"}[which]
     if a == b:
         told = "{0}"
-    return session.select(rows, mode, note=f"top {percent:g} % of {told.format(*names)}")
+    return session.select(np.sort(rows), mode, note=f"top {percent:g} % of {told.format(*names)}")
 
 
 def select_bin(

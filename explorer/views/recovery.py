@@ -23,20 +23,25 @@ def curves(found: Any, names: list[str], theme: str) -> str:
     down = -(-len(kinds) // across)
     width, left, gap = 920.0, 34.0, 30.0
     room, high = (width - left - gap * (across - 1)) / across, 250.0 / down - 34
-    parts = []
+    parts, top = [], min(100.0, max(10.0, 100 * float(found["high"].max())))
     for i, kind in enumerate(kinds):
         x, y = left + (room + gap) * (i % across), 16 + (high + 34) * (i // across)
-        parts.append(_one(found[found["kind"].isin([kind, "none"])], kind, names, theme, (x, y, room, high)))
+        parts.append(_one(found[found["kind"].isin([kind, "none"])], kind, names, theme, (x, y, room, high), top))
     return charts.svg(width, 16 + (high + 34) * down, "".join(parts), "recovery of injected oddities")
 
 
-def _one(frame: Any, kind: str, names: list[str], theme: str, box: tuple[float, float, float, float]) -> str:
+def _one(
+    frame: Any, kind: str, names: list[str], theme: str, box: tuple[float, float, float, float], most: float
+) -> str:
     x0, y0, w, h = box
     here = frame[frame["kind"] == kind]
     low, high = float(here["strength"].min()), float(here["strength"].max())
     x = charts.logarithmic((low, high if high > low else low * 10), (x0 + 4, x0 + w - 6))
-    y = charts.linear((0, 100), (y0 + h, y0 + 4))
-    parts = [charts.text(x0, y0 - 3, kind, "start", "strong"), charts.left_axis(y, (0, 50, 100), x0, x0 + w)]
+    y = charts.linear((0, most), (y0 + h, y0 + 4))
+    parts = [
+        charts.text(x0, y0 - 3, kind, "start", "strong"),
+        charts.left_axis(y, charts.ticks(0, most, 2), x0, x0 + w),
+    ]
     parts += [charts.text(x(s), y0 + h + 13, charts.plain(s), "middle") for s in sorted(set(here["strength"]))]
     chance = frame[frame["kind"] == "none"]["share"]
     if len(chance):

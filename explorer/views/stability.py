@@ -20,7 +20,7 @@ RUNS = 8
 
 
 def plot(rows: np.ndarray, names: list[str], ranks: np.ndarray, found: np.ndarray, dull: np.ndarray, focus: int) -> str:
-    """SVG of the intervals of these rows (m,), their places in the ranking as dots, grey where ``dull``."""
+    """SVG of the intervals of these rows (m,), their places in the ranking as dots, faint where ``dull``."""
     width, left, right, step, top = 440.0, 92.0, 430.0, 11.4, 4.0
     base = top + step * len(rows)
     ends = found[rows]
@@ -30,9 +30,12 @@ def plot(rows: np.ndarray, names: list[str], ranks: np.ndarray, found: np.ndarra
     for i, row in enumerate(rows):
         y = top + step * (i + 0.5)
         low, middle, high = (float(v) for v in ends[i])
-        colour = "var(--ax-focus)" if row == focus else "var(--ax-dimmed)" if dull[i] else "var(--ax-data)"
+        colour = "var(--ax-focus)" if row == focus else "var(--ax-data)"
+        faint = 0.35 if dull[i] else 0.8
         told = f"{names[i]}: place {ranks[i]}, between {low:.0f} and {high:.0f}, median {middle:.0f}"
-        bar = charts.line(x(low), y, x(high), y, "", f"stroke:{colour};stroke-width:4;stroke-linecap:round;opacity:.55")
+        bar = charts.line(
+            x(low), y, x(high), y, "", f"stroke:{colour};stroke-width:4;stroke-linecap:round;opacity:{faint}"
+        )
         mark = f'<circle cx="{x(float(ranks[i])):.1f}" cy="{y:.1f}" r="2.8" fill="{colour}"/>'
         name = charts.text(left - 8, y + 3.5, charts.shorten(names[i], 14), "end", "" if dull[i] else "strong")
         whole = charts.rect(0, y - step / 2, width, step, "transparent", "", told)

@@ -147,7 +147,9 @@ def bars(shares: np.ndarray, names: tuple[str, str], percent: float, way: int) -
     even = y(1 / len(shares))
     parts.append(charts.line(left, even, width - 6, even, "", "stroke:var(--ax-model);stroke-dasharray:4 3"))
     at = charts.linear((0, 100), (left, width - 6))
-    parts += [charts.text(at(t), base + 13, charts.plain(t), "middle") for t in (0, 25, 50, 75, 100)]
+    parts += [
+        charts.text(at(t), base + 13, charts.plain(t), "end" if t == 100 else "middle") for t in (0, 25, 50, 75, 100)
+    ]
     parts.append(charts.text((left + width) / 2, base + 25, "top percent", "middle"))
     return charts.svg(width, height + 2, "".join(parts), f"top of {names[0]} in {names[1]}")
 

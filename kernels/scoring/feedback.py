@@ -23,6 +23,7 @@ ACQUISITIONS = ("mean", "improvement", "bound")
 TOP = 5.0  # the best mark
 TRUST = 3.0  # marks between the object of the lowest and of the highest percentile, before anything was marked
 NOISE = 0.1  # variance of a mark about its expectation, as a share of that between objects
+DULL = 5  # marks of 0 that are taken for granted
 WIDE = 64  # leading principal components that likeness is measured in
 ALPHA = 0.3  # how soon Astronomaly's score forgets a marked object with distance
 BLOCK = 4096  # rows at a time
@@ -119,9 +120,11 @@ class Feedback:
     def _gaussian_process(self, at: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         prior = TRUST * (self.prior_ - 0.5)
         rest = values - prior[at]
-        spread = max(float(rest.std()), 0.5) ** 2
-        mean, error = _posterior(self.points_, at, rest - rest.mean(), spread, NOISE * spread)
-        expected = prior + rest.mean() + mean
+        # what is unlike all that was marked is expected to be dull: else likes alone would lift everything alike
+        usual = float(rest.sum()) / (len(rest) + DULL)
+        spread = max(float(np.sqrt(((rest - usual) ** 2).mean())), 0.5) ** 2
+        mean, error = _posterior(self.points_, at, rest - usual, spread, NOISE * spread)
+        expected = prior + usual + mean
         if self.acquisition == "bound":
             return expected + 0.5 * error, expected, error
         if self.acquisition == "improvement":
