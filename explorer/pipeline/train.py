@@ -93,8 +93,8 @@ def _train_parts(
     from kernels.embedding.training import train
 
     rng = np.random.default_rng(seed)
-    mixed = rng.permutation(rows)
-    sample = {p: next(batches(survey, p, np.sort(mixed[:SAMPLE]), block=SAMPLE)) for p in parts}
+    mixed, side = rng.permutation(rows), getattr(kind, "input_side", 64)
+    sample = {p: next(batches(survey, p, np.sort(mixed[:SAMPLE]), side, SAMPLE)) for p in parts}
     start = None if options["anew"] else _start(survey, kind, parts)
     training: Training = kind.training(parts, sample, random_state=seed, start=start)
     told = {"patience": patience, "steps": options["steps"], "batch": options["batch"]}
@@ -105,8 +105,8 @@ def _train_parts(
     folder = survey.path / "encoders" / f"{kind.name}-{'+'.join(parts)}.training"
     if not options["resume"]:
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    data = Rows(survey, parts, kept, training, settings.batch)
-    checked = list(Rows(survey, parts, held, training, min(settings.batch, max(1, len(held))))(seed)) or None
+    data = Rows(survey, parts, kept, training, settings.batch, side)
+    checked = list(Rows(survey, parts, held, training, min(settings.batch, max(1, len(held))), side)(seed)) or None
     label = f"train {kind.name} {'+'.join(parts)}"
     log = train(
         training.model,
@@ -167,9 +167,16 @@ class Rows:
     """
 
     def __init__(
-        self, survey: Survey, parts: tuple[str, ...], rows: np.ndarray, training: Training, batch: int
+        self,
+        survey: Survey,
+        parts: tuple[str, ...],
+        rows: np.ndarray,
+        training: Training,
+        batch: int,
+        side: int = 64,
     ) -> None:
         self.survey, self.parts, self.rows, self.training, self.batch = survey, parts, rows, training, batch
+        self.side = side
         self._held: dict[str, np.ndarray] | None = None
 
     def __call__(self, seed: int) -> Pass:
@@ -177,7 +184,7 @@ class Rows:
 
     def read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Arrays of these rows."""
-        streams = [batches(self.survey, part, rows, block=len(rows)) for part in self.parts]
+        streams = [batches(self.survey, part, rows, self.side, len(rows)) for part in self.parts]
         found = [dict(zip(self.parts, blocks, strict=True)) for blocks in zip(*streams, strict=True)]
         return self.training.inputs(found[0])
 
