@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.pipeline.align import keys_of, space_of
+from explorer.pipeline.align import discussed, keys_of, space_of
 from explorer.survey.store import Survey
 from kernels.embedding.align.aligner import Aligner
 from kernels.embedding.align.splits import grouped
@@ -80,6 +80,7 @@ def sources_of(survey: Survey, data: str = "events", spectra: str = "xspectrum",
     spaces = {n: space_of(survey, s) for n, s in (("data", data), ("spectra", spectra), ("text", text))}
     whole = {n: survey.embedding(s) for n, s in spaces.items()}
     rows = np.flatnonzero(np.logical_and.reduce([np.isfinite(v).all(axis=1) for v in whole.values()]))
+    rows = rows[discussed(survey, rows)]
     if len(rows) < 100:
         raise ValueError(f"{survey.name}: {len(rows)} sources have {', '.join(spaces.values())}; a study needs 100")
     found = next((c for c in CLASS_COLUMNS if c in survey.columns), None)

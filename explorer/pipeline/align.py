@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,15 @@ def space_of(survey: Survey, told: str, beside: str = "aligned") -> str:
         return of[0]
     listed = ", ".join(of or survey.spaces) or "none: run explorer prepare first"
     raise ValueError(f"{survey.name}: which space is meant by {told!r}? There are: {listed}")
+
+
+_EMPTY = re.compile(r"(?i)[^.]{0,80}\bnot discussed\b[^.]{0,40}\.?")
+
+
+def discussed(survey: Survey, rows: np.ndarray) -> np.ndarray:
+    """(m,) bool: whether a row's text says anything beyond that the source is not discussed (P2.2)."""
+    texts = survey.texts(rows)
+    return np.array([any(not _EMPTY.fullmatch(p.strip()) for p in (t or "").split("\n\n") if p.strip()) for t in texts])
 
 
 def keys_of(survey: Survey, rows: np.ndarray) -> list[set[str]]:
@@ -107,6 +117,8 @@ def align(
         raise ValueError(f"{a} and {b} are of one modality: align two different ones")
     whole = [survey.embedding(s) for s in (a, b)]
     rows = np.flatnonzero(np.logical_and.reduce([np.isfinite(v).all(axis=1) for v in whole]))
+    if "text" in sides:
+        rows = rows[discussed(survey, rows)]
     if len(rows) < FEWEST:
         raise ValueError(f"{survey.name}: {len(rows)} rows have both {a} and {b}; {FEWEST} are needed to align them")
     pairs = [v[rows] for v in whole]

@@ -52,7 +52,9 @@ class LightCurve:
 
 
 def light_curve(events: Events, cells: int = 0, p0: float = 0.01) -> LightCurve:
-    """Rates in ``cells`` equal cells (by the number of events where 0) and the Bayesian blocks of astropy (Scargle et al. 2013) at false alarm ``p0``.
+    """Rates in ``cells`` equal cells and the Bayesian blocks of astropy (Scargle et al. 2013) at false alarm ``p0``.
+
+    ``cells`` of 0 are chosen by the number of events.
 
     Blocks are found in live time, so that a gap between good times is no change of rate, and then put back on the
     clock. Events need not be in order; where there is no good time, that from the first to the last event counts.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explorer.pipeline.align import align, keys_of, load_aligner, space_of
+from explorer.pipeline.align import align, discussed, keys_of, load_aligner, space_of
 from explorer.pipeline.prepare import prepare
 from explorer.survey.simulate import write
 from explorer.survey.store import Survey
@@ -38,7 +38,7 @@ def test_aligned_spaces_are_stored_and_the_aligner_comes_back(survey: Survey) ->
     aligner, spaces, splits = load_aligner(survey)
     assert spaces == ("photons/events", "tfidf/text")
     np.testing.assert_allclose(aligner.encode("a", survey.embedding(spaces[0])), vectors["events"], atol=1e-5)
-    assert sum(map(len, splits.values())) == has.sum()
+    assert sum(map(len, splits.values())) == discussed(survey, np.flatnonzero(has)).sum()
     groups = {n: set().union(*keys_of(survey, r)) for n, r in made.splits.items() if len(r)}
     for n, keys in groups.items():
         assert not keys & set().union(*(k for m, k in groups.items() if m != n)), n
@@ -55,6 +55,18 @@ def test_any_pair_of_modalities_and_the_choice_of_settings(survey: Survey, capsy
     later = align(survey, "photons/events", "tfidf/text", QUICK, name="later", cutoff=2012)
     years = [survey.column("paper_years")[r] for r in later.splits["test"]]
     assert all(min(map(int, y.split(";"))) > 2012 for y in years)
+
+
+def test_summaries_that_say_nothing_are_no_partners(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = [
+        "Not discussed.",
+        "The source is listed in a table but not discussed.\n\nNot discussed",
+        "Variability is not discussed. The spectrum is hard.",
+        "Not discussed.\n\nA coherent period appears.",
+        None,
+    ]
+    monkeypatch.setattr(Survey, "texts", lambda self, rows: told)
+    assert discussed(survey, np.arange(5)).tolist() == [False, False, True, True, False]
 
 
 def test_what_cannot_be_aligned_is_said(survey: Survey, tmp_path: Path) -> None:
