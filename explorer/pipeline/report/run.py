@@ -46,7 +46,7 @@ PIECES = (
     Piece("table2", probed.make, _spaces, lambda s: (probed.wanted(s), probed.ROWS)),
     Piece("confounders", trust.confounded, _scores, lambda s: s.leading),
     Piece("stability", trust.steady, _scores, lambda s: (s.minutes, trust.RUNS)),
-    Piece("recovery", trust.recovered, lambda s: _spaces(s), lambda s: (s.hosts, s.leading, s.scorers)),
+    Piece("recovery", trust.recovered, lambda s: _spaces(s), lambda s: (s.hosts, trust.quick(s))),
 )
 
 

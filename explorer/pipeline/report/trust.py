@@ -161,6 +161,11 @@ def _intervals(study: Study, rows: list[dict[str, Any]]) -> Any:
     return drawn
 
 
+def quick(study: Study) -> list[str]:
+    """The scorers of recovery curves: the leading one and two that cost little."""
+    return [study.leading, *(s for s in ("knn", "isolation-forest") if s in study.scorers and s != study.leading)]
+
+
 def recovered(study: Study) -> Part:
     """Recovery curves of every space, of the leading scorer, two quick ones and their fusions."""
     from explorer.pipeline.recovery import KINDS, STRENGTHS, _embeddable, recovery
@@ -170,9 +175,10 @@ def recovered(study: Study) -> Part:
     if not spaces:
         part.sentences.append("No encoder of these spaces is stored in the survey: nothing can be embedded again.")
         return part
-    quick = [study.leading, *(s for s in ("knn", "isolation-forest") if s in study.scorers and s != study.leading)]
     try:
-        table = recovery(study.survey, spaces, quick, hosts=study.hosts, seed=study.seed, progress=study.progress)
+        table = recovery(
+            study.survey, spaces, quick(study), hosts=study.hosts, seed=study.seed, progress=study.progress
+        )
     except ValueError as error:  # too few objects, or no images: the rest of the report stands without
         part.sentences.append(f"Not measured: {error}.")
         return part
