@@ -51,9 +51,7 @@ def make(study: Study) -> Part:
     table = pd.DataFrame([_shares(study, truth, s, n) for s, n in rankings])
     part.tables["claim_top1_shares"] = table
     base = {g: 100 * float(np.mean(truth == g)) for g in GROUPS}
-    part.sentences.append(
-        "In the whole survey: " + ", ".join(f"{base[g]:.1f} % {g}" for g in GROUPS) + ". In the top 1 %:"
-    )
+    part.sentences.append("In the whole survey: " + ", ".join(f"{base[g]:.1f} % {g}" for g in GROUPS) + ".")
     for encoder in study.both:
         part.sentences += _verdict(study, truth, encoder)
     part.tables["claim_top1_classes"] = _classes(study)
