@@ -121,7 +121,7 @@ class Diagram:
         self.which = which
         low, high = WINDOWS[which]
         self.plot = figure(
-            width=220, height=240, tools="pan,wheel_zoom,reset", toolbar_location=None,
+            height=240, sizing_mode="stretch_width", tools="pan,wheel_zoom,reset", toolbar_location=None,
             x_range=Range1d(low, high), y_range=Range1d(*HEIGHT), name=f"bpt-{which}",
         )  # fmt: skip
         self.behind = ColumnDataSource({"x": [], "y": []})

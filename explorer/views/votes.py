@@ -26,6 +26,8 @@ KS = (1, 3, 5, 10, 20)
 DRAWN = 8
 """Neighbours whose spectra are drawn and whose lines are measured, at most."""
 
+_GRID = ":host { display: grid !important; grid-template-columns: repeat(auto-fit, minmax(212px, 1fr)); gap: 4px; }"
+
 
 class Controls(param.Parameterized):
     """What a person sets in the view; each can be set from a cell too."""
@@ -104,9 +106,9 @@ class VotesView:
         self.overlay = Overlay()
         self.diagrams = {name: Diagram(name) for name in ("n2", "s2", "o1")}
         stretch: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0}
-        panes = [pn.pane.Bokeh(d.plot, margin=(2, 4)) for d in self.diagrams.values()]
+        panes = [pn.pane.Bokeh(d.plot, **stretch) for d in self.diagrams.values()]
         # Shown only once it is drawn: a figure that is hidden from the first keeps the page from ever being ready.
-        self._plots = [pn.pane.Bokeh(self.overlay.plot, **stretch), pn.FlexBox(*panes, **stretch)]
+        self._plots = [pn.pane.Bokeh(self.overlay.plot, **stretch), pn.Column(*panes, stylesheets=[_GRID], **stretch)]
         self.figures = pn.Column(**stretch)
         self._watching: list[tuple[param.Parameterized, Any]] = []
         self._watch(session, self._on_focus, ["focus"])
