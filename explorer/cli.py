@@ -146,6 +146,10 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+DEMO = ("pca", "astroclip")
+"""Encoders of the demonstration: the first picture comes from the one that needs no network."""
+
+
 def _demo(options: argparse.Namespace) -> int:
     from explorer.survey.locate import surveys_dir
 
@@ -157,7 +161,7 @@ def _demo(options: argparse.Namespace) -> int:
     print(f"first space ready after {time.monotonic() - started:.1f} s", flush=True)
     rest = None
     if first:
-        command = [sys.executable, "-m", "explorer.cli", "prepare", str(path)]
+        command = [sys.executable, "-m", "explorer.cli", "prepare", str(path), "--encoders", ",".join(DEMO)]
         rest = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         print("the other spaces fill in while you look", flush=True)
     try:
@@ -179,11 +183,11 @@ def _make_demo(path: Path, options: argparse.Namespace) -> bool:
         print(f"simulating {options.n} objects in {path}", flush=True)
         write("euclid-desi", path, options.n, seed=options.seed, progress=bar())
     survey = Survey.open(path)
-    waiting = todo(survey, plan(survey))
+    waiting = todo(survey, plan(survey, DEMO))
     if waiting and not any("umap" in survey.layouts(space) for space in survey.spaces):
         first = [step for step in waiting if step.space == waiting[0].space]
         prepare_steps(survey, first, bar())
-    return bool(todo(survey, plan(survey)))
+    return bool(todo(survey, plan(survey, DEMO)))
 
 
 def _get(options: argparse.Namespace) -> int:
