@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from explorer.survey.progress import Progress
 from explorer.survey.simulate import spectra
 from explorer.survey.simulate.galaxies import physics
 from explorer.survey.simulate.quasars import quasars
 from explorer.survey.simulate.recipe import load
 from kernels.embedding.batches import Spectra
 
+if TYPE_CHECKING:
+    from explorer.survey.store import Survey
+
+GALAXIES, QUASARS, SIMULATION = 2560, 3072, 4712
+STEPS, BATCH = 2000, 32
+
 
 def wide_spectra(galaxies: int, others: int, seed: int, recipe: str = "simulated-sdss") -> Spectra:
-    """Noisy spectra on the spectrograph's grid: so many galaxies, then so many quasars of 10 to 22 magnitudes' worth.
+    """Noisy spectra on the spectrograph's grid: so many galaxies, then so many quasars.
 
     The quasars have the noise of the recipe's spectrograph at signal-to-noise ratios of about 1 to 30 a sample.
     """
@@ -38,3 +49,44 @@ def wide_spectra(galaxies: int, others: int, seed: int, recipe: str = "simulated
     weight = (1 / var).astype(np.float32)
     weight[rng.random(weight.shape) < 0.004] = 0
     return Spectra(grid, np.concatenate([held[0], noisy]), np.concatenate([held[1], weight]))
+
+
+def make_galspec(survey: Survey, folder: Path, seed: int, progress: Progress, steps: int = STEPS) -> list[Path]:
+    """Train on :func:`wide_spectra` and write the weights; ``survey`` is not read (its images are not needed)."""
+    import torch
+
+    from kernels.embedding.encoders.galspec import GalSpec, hidden_spans, inputs
+    from kernels.embedding.files import save_weights
+    from kernels.embedding.training import Settings, train
+
+    batch = wide_spectra(GALAXIES, QUASARS, SIMULATION)
+    parts = [
+        inputs(Spectra(batch.wavelength, batch.flux[i : i + 512], batch.ivar[i : i + 512]))
+        for i in range(0, len(batch), 512)
+    ]
+    held = {name: np.concatenate([p[name] for p in parts]) for name in ("flux", "weight")}
+    order = np.random.default_rng(seed).permutation(len(batch))
+    apart, rest = order[:128], order[128:]
+
+    def cut(rows: np.ndarray) -> dict[str, torch.Tensor]:
+        return {k: torch.from_numpy(v[rows]).float() for k, v in held.items()}
+
+    def data(turn: int) -> Iterator[dict[str, torch.Tensor]]:
+        mixed = np.random.default_rng(turn).permutation(rest)
+        for low in range(0, len(mixed) - BATCH + 1, BATCH):
+            yield cut(mixed[low : low + BATCH])
+
+    encoder = GalSpec(random_state=seed)
+    settings = Settings(steps=steps, batch=BATCH, lr=1.5e-3, seed=seed)
+    watched = [cut(apart[i : i + BATCH]) for i in range(0, len(apart), BATCH)]
+    log = train(encoder.model_, hidden_spans, data, settings, validation=watched, progress=progress)
+    state = {k: v.half() for k, v in encoder.model_.state_dict().items()}
+    meta = {"recipe": "simulated-sdss + quasars", "rows": str(len(rest)), "simulation": str(SIMULATION)}
+    meta |= {
+        "steps": str(log.steps),
+        "best_step": str(log.best_step),
+        "seed": str(seed),
+        "seconds": f"{log.seconds:.0f}",
+    }
+    save_weights(folder / GalSpec.weights["spectrum"], state, meta)
+    return [folder / GalSpec.weights["spectrum"]]

@@ -18,9 +18,11 @@ import numpy as np
 from explorer.survey.resources import data_path
 from explorer.survey.simulate.stream import simulate
 from explorer.survey.simulate.variability import KINDS, gregory_loredo
-from kernels.embedding.batches import Events
+from kernels.embedding.batches import Events, XSpectra
 from kernels.embedding.encoders.ppad import PPAD, rate
+from kernels.embedding.encoders.xspec_autoencoder import XspecAutoencoder
 from kernels.preprocess.events import BANDS, keep, live_time
+from kernels.preprocess.xray import bin_edges, rate_from_channels
 from tests.benchmarks._run import Row
 
 SHARE = 0.7
@@ -49,6 +51,7 @@ def run(options: argparse.Namespace) -> list[Row]:
     rows = [Row("ppad.speed", f"latents of {len(lists)} sources", len(lists) / seconds, None, "sources/s", "more")]
     rows += held_out(encoder, events, kind, options.source_seed)
     rows += hardness(latents, records) + variable(latents, events, kind)
+    rows += xspectra([r.xspectrum for r in records], records)
     if options.events_file:
         rows += real(encoder, options.events_file)
     return rows
@@ -189,6 +192,39 @@ def variable(latents: np.ndarray, events: Events, kind: np.ndarray) -> list[Row]
     ours, peer = float(roc_auc_score(truth, told)), float(roc_auc_score(truth, floor))
     what = "AUC of variable against constant: latents beside Gregory-Loredo odds"
     return [Row("ppad.variable/gregory-loredo", what, ours, peer, "AUC", "more", extra=extra)]
+
+
+def xspectra(spectra: list[Any], records: list[Any]) -> list[Row]:
+    """R2 of catalogue columns from the X-ray autoencoder and from PCA of the same 64 dimensions and the same input."""
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import Ridge
+    from sklearn.metrics import r2_score
+    from sklearn.model_selection import cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    edges = bin_edges()
+    rate_ = [rate_from_channels(x.energy_lo, x.energy_hi, x.counts, x.exposure, x.background, edges) for x in spectra]
+    batch = XSpectra(np.array(rate_, np.float32), edges, np.array([x.exposure for x in spectra]))
+    encoder = XspecAutoencoder().load(data_path("weights") / XspecAutoencoder.weights["xspectrum"])
+    vectors = encoder.encode(batch)
+    seen, back = encoder.reconstruct(batch)
+    good = np.isfinite(vectors).all(axis=1)
+    linear = PCA(encoder.dim, random_state=0).fit(seen[good])
+    flat = linear.transform(seen[good])
+    apart = [float(np.abs(t - seen[good]).mean()) for t in (back[good], linear.inverse_transform(flat))]
+    what = "mean absolute error of reconstruction, autoencoder not fitted on these; peer: PCA fitted on them"
+    rows = [Row("xspec.reconstruction/pca", what, apart[0], apart[1], "of peak", "less", extra={"n": int(good.sum())})]
+    for name in ("hard_hs", "hard_ms", "powlaw_gamma", "powlaw_nh", "bb_kt"):
+        truth = np.array([np.nan if r.values[name] is None else r.values[name] for r in records], float)[good]
+        known = np.isfinite(truth)
+        told = [
+            cross_val_predict(make_pipeline(StandardScaler(), Ridge(3.0)), x[known], truth[known], cv=5)
+            for x in (vectors[good], flat)
+        ]
+        ours, peer = (float(r2_score(truth[known], t)) for t in told)
+        rows.append(Row(f"xspec.{name}/pca", f"R2 of {name}, ridge, {known.sum()} spectra", ours, peer, "R2", "more"))
+    return rows
 
 
 def real(encoder: PPAD, path: Path) -> list[Row]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from kernels.embedding.batches import Batch, Spectra
 from kernels.embedding.models.galspec import GalSpecEncoder, hidden_samples, mask_patches
+from kernels.embedding.spectral_basis import FLOOR, line_across, trust
 from kernels.embedding.training import Settings, Training
 from kernels.preprocess.spectra import GRID_P1, masked, resample
 
@@ -21,10 +22,6 @@ SMALL: dict[str, Any] = {
     "patch": 32, "overlap": 12, "dim": 64, "depth": 3, "heads": 4, "hybrid": True, "channels": 16,
 }  # fmt: skip
 PAPER: dict[str, Any] = {"patch": 15, "overlap": 10, "dim": 768, "depth": 6, "heads": 6}
-EDGE = 24
-"""Samples on either side of a gap whose mean the line across it starts from."""
-FLOOR = 0.1
-"""Error beside the noise, in units of the median flux, below which no sample is trusted."""
 SPANS = (20, 160)
 """Shortest and longest stretch that training hides, samples of 1.4 Å."""
 CHUNK = 64
@@ -185,33 +182,10 @@ def inputs(batch: Batch) -> dict[str, np.ndarray]:
     return {"flux": flux.astype(np.float16), "weight": weight.astype(np.float16)}
 
 
-def line_across(flux: Tensor, weight: Tensor, visible: Tensor) -> Tensor:
-    """(b, m): straight lines across all that is not ``visible``, between weighted means of 24 samples at each edge."""
-    m = flux.shape[1]
-    w = weight * visible
-    at = torch.arange(m, device=flux.device).expand_as(flux)
-    sums = [nn.functional.pad(torch.cumsum(x.double(), dim=1), (1, 0)) for x in (w, w * flux, w * at)]
-    left = torch.where(visible, at, torch.full_like(at, -1)).cummax(dim=1).values
-    right = m - 1 - torch.where(visible, m - 1 - at, torch.full_like(at, -1)).flip(1).cummax(dim=1).values.flip(1)
-
-    def mean(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-        low, high = first.clamp(0, m), last.clamp(0, m)
-        whole, total, place = (s.gather(1, high) - s.gather(1, low) for s in sums)
-        return total / whole.clamp(min=1e-12), place / whole.clamp(min=1e-12)
-
-    a, from_ = mean(left + 1 - EDGE, left + 1)
-    b, to = mean(right, right + EDGE)
-    has_left, has_right = left >= 0, right <= m - 1
-    share = ((at - from_) / (to - from_).clamp(min=1.0)).clamp(0, 1)
-    share = torch.where(has_left & has_right, share, torch.where(has_left, 0.0, 1.0).to(share))
-    line = torch.where(has_left, a, b) * (1 - share) + torch.where(has_right, b, a) * share
-    return line.to(flux.dtype)
-
-
 def told(model: nn.Module, flux: Tensor, ivar: Tensor, hidden: Tensor) -> Tensor:
     """(b, m) flux from what is not hidden: the line across each gap, and what the network puts on it."""
     valid = ivar > 0
-    weight = torch.where(valid, 1 / (1 / ivar.clamp(min=1e-12) + FLOOR**2), torch.zeros_like(ivar))
+    weight = trust(ivar)
     body = cast(GalSpecEncoder, model)
     touched = hidden.float().unfold(1, body.patch, body.step).amax(dim=2) > 0
     gone = hidden | hidden_samples(touched, body.samples, body.patch, body.overlap)
