@@ -39,14 +39,14 @@ class Aligned:
     searched: list[dict[str, Any]] = field(default_factory=list)
 
 
-def space_of(survey: Survey, told: str, beside: str = "aligned") -> str:
+def space_of(survey: Survey, told: str) -> str:
     """``told`` itself where it is a space; for a modality's name, the survey's only space of it that is not aligned.
 
     Several are an error that lists them.
     """
     if told in survey.spaces:
         return told
-    of = [s for s in survey.spaces if s.split("/")[1] == told and not s.startswith(beside)]
+    of = [s for s in survey.spaces if s.split("/")[1] == told and "aligned" not in survey.provenance(f"space:{s}")]
     if len(of) == 1:
         return of[0]
     listed = ", ".join(of or survey.spaces) or "none: run explorer prepare first"
@@ -111,7 +111,7 @@ def align(
     cutoff : split by time: test on what was first written about after this year.
     """
     started = time.monotonic()
-    a, b = space_of(survey, a, name), space_of(survey, b, name)
+    a, b = space_of(survey, a), space_of(survey, b)
     sides = [s.split("/")[1] for s in (a, b)]
     if sides[0] == sides[1]:
         raise ValueError(f"{a} and {b} are of one modality: align two different ones")

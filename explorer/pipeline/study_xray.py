@@ -225,4 +225,5 @@ def run(path: str | None, n: int, seeds: int, epochs: int, to: Path | None, spac
 
 def _has_one(survey: Survey, modality: str) -> bool:
     """Whether the survey has a space of a modality that is not an aligned one."""
-    return any(s.split("/")[1] == modality and not s.startswith("aligned") for s in survey.spaces)
+    made = [s for s in survey.spaces if "aligned" not in survey.provenance(f"space:{s}")]
+    return any(s.split("/")[1] == modality for s in made)

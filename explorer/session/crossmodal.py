@@ -140,6 +140,22 @@ def _nearest(survey: Survey, vector: np.ndarray, space: str, k: int) -> Found:
     return Found(order.astype(np.int64), likeness[order].astype(np.float64), space)
 
 
+def through_text(survey: Survey, row: int, first: str, second: str, k: int = 20, texts: int = 10) -> Found:
+    """Sources of another modality or facility that are written about as the data of ``row`` suggest (P3.7a).
+
+    The data of ``row`` find ``texts`` texts in the alignment ``first``; their mean place in the alignment ``second``
+    finds its sources. The two alignments share nothing but the texts. ``row`` itself is left out.
+    """
+    near = words_for(survey, row, texts, first)
+    _, spaces, _ = loaded(survey, second)
+    places = survey.embedding(f"{second}/text")[near.rows]
+    weight = np.maximum(near.similarity, 0) + 1e-6
+    vector = (weight[:, None] * places).sum(axis=0) / weight.sum()
+    found = _nearest(survey, vector, f"{second}/{_side(spaces, text=False)[1]}", k + 1)
+    other = found.rows != row
+    return Found(found.rows[other][:k], found.similarity[other][:k], found.space)
+
+
 def rank_of_own(survey: Survey, row: int, name: str = "aligned") -> tuple[int, int] | None:
     """(rank of a source's own text among all texts, their number) from its data; None where it has no text."""
     _, spaces, _ = loaded(survey, name)

@@ -201,6 +201,20 @@ def test_search_goes_both_ways(survey: Survey) -> None:
     view.close()
 
 
+def test_two_alignments_meet_in_their_texts(survey: Survey) -> None:
+    """Events find spectra of other sources through words alone: what is found is alike in hardness."""
+    options = {"epochs": 60, "batch": 32, "shared": 8, "hidden": 32, "dropout": 0.1}
+    align(survey, "xspectrum", "text", options, name="other")
+    hardness = np.nan_to_num(survey.column("hard_hs"))
+    rows = np.flatnonzero(survey.has("text"))[:40]
+    found = [crossmodal.through_text(survey, int(r), "aligned", "other", 8) for r in rows]
+    assert all(
+        f.space == "other/xspectrum" and len(f.rows) == 8 and r not in f.rows for r, f in zip(rows, found, strict=True)
+    )
+    near = np.array([hardness[f.rows].mean() for f in found])
+    assert np.corrcoef(near, hardness[rows])[0, 1] > 0.4
+
+
 def test_a_word_matters_by_what_is_lost_without_it(survey: Survey) -> None:
     from kernels.embedding.batches import Text
 
