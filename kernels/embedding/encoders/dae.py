@@ -124,7 +124,7 @@ class DAE:
         random_state: int = 0,
         start: Mapping[str, Path] | None = None,
     ) -> Any:
-        """The autoencoder, on eight views of each cutout that are computed once."""
+        """The autoencoder, on six views of each cutout that are computed once."""
         import torch
 
         from kernels.embedding.models.rings import variants

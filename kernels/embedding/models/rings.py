@@ -123,7 +123,7 @@ def weights_of_rings() -> Tensor:
     return torch.tensor([1.0, 0.7, 0.6])[:, None, None] * taper[None, :, None]
 
 
-VARIANTS = 8
+VARIANTS = 6
 """Ways in which one galaxy is seen for training, the first being as it is."""
 
 
