@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from explorer.survey.store import Survey
 
 GALAXIES, QUASARS, SIMULATION = 2560, 3072, 4712
-STEPS, BATCH = 2000, 32
+STEPS, BATCH = 420, 32
 
 
 def wide_spectra(galaxies: int, others: int, seed: int, recipe: str = "simulated-sdss") -> Spectra:

@@ -41,10 +41,20 @@ class Shipped:
     make: Callable[[Survey, Path, int, Progress], Sequence[Path]] | None = None
 
 
+def _galspec(survey: Survey, folder: Path, seed: int, progress: Progress) -> Sequence[Path]:
+    from explorer.pipeline._shipped_galspec import make_galspec
+
+    return make_galspec(survey, folder, seed, progress)
+
+
 RECIPES = [
-    Shipped("astroclip", steps=400),
-    Shipped("astropt", steps=450),
-    Shipped("aion", steps=600),
+    Shipped("astroclip", steps=150),
+    Shipped("astropt", steps=140),
+    Shipped("aion", steps=140),
+    Shipped("dae", n=1500, steps=400),
+    Shipped("ppad", "simulated-xray", 12_032, simulation=11, steps=5000),
+    Shipped("xspec-autoencoder", "simulated-xray", 12_032, simulation=11, steps=520),
+    Shipped("galspec", "simulated-sdss", 16, make=_galspec),
 ]
 
 

@@ -1,6 +1,6 @@
 """What tells a hidden stretch of a spectrum without a network: principal components, and a straight line.
 
-Coefficients of noisy, incomplete data: Tipping & Bishop 1999, J. R. Stat. Soc. B 61, 611; "gappy" components: Connolly and
+Noisy, incomplete data: Tipping & Bishop 1999, J. R. Stat. Soc. B 61, 611; "gappy" components: Connolly and
 Szalay 1999, AJ 117, 2052.
 """
 
