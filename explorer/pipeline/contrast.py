@@ -11,19 +11,26 @@ import numpy as np
 from explorer.pipeline.batches import common_grid, spectrum_batch
 from explorer.pipeline.roles import values_of
 from explorer.survey.store import Survey
-from kernels.preprocess.contrast import REST, line_contrast
+from kernels.preprocess.contrast import CONTINUUM, REST, line_contrast
 
 SPACE = "contrast/spectrum"
 
 
-def contrasts(survey: Survey, rows: np.ndarray, redshift: np.ndarray | float, grid: np.ndarray = REST) -> np.ndarray:
-    """(n, g) line contrasts of rows at the redshifts given, NaN where there is none."""
+def contrasts(
+    survey: Survey,
+    rows: np.ndarray,
+    redshift: np.ndarray | float,
+    grid: np.ndarray = REST,
+    width: int = CONTINUUM,
+    sigma: float = 1.0,
+) -> np.ndarray:
+    """(n, g) line contrasts of rows at the redshifts given, NaN where there is none; see :func:`line_contrast`."""
     common, out = common_grid(survey), np.empty((len(rows), len(grid)), np.float32)
     z = np.broadcast_to(np.asarray(redshift, np.float64), (len(rows),))
     for start in range(0, len(rows), 512):
         part = slice(start, start + 512)
         batch = spectrum_batch(survey, rows[part], common)
-        out[part] = line_contrast(batch.wavelength, batch.flux, batch.ivar, z[part], grid)
+        out[part] = line_contrast(batch.wavelength, batch.flux, batch.ivar, z[part], grid, width, sigma)
     return out
 
 

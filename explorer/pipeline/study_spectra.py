@@ -7,9 +7,8 @@ another test set, split by object.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -266,21 +265,22 @@ def redshifts(m: Material, seeds: Sequence[int]) -> Table:
 def study(
     survey: Survey, spaces: Sequence[str] = (), seeds: int = 5, epochs: int = 15,
     tell: Callable[[str], None] = lambda text: None,
-) -> list[Any]:  # fmt: skip
-    """All tables, in the order in which they are printed; ``epochs`` 0 leaves the networks out."""
+) -> Iterator[Table]:  # fmt: skip
+    """All tables, each as soon as it is done, the slow one last; ``epochs`` 0 leaves the networks out."""
     m = material(survey, spaces)
     chosen = range(seeds)
-    out: list[Table] = []
+    tell("searches")
+    yield searches(m, chosen)
+    yield redshifts(m, chosen)
     for space in m.spaces:
         tell(f"weights and votes in {space}")
-        out += weightings(m, chosen, space)
-        out.append(learned(m, chosen, space))
-    tell("searches")
-    out += [searches(m, chosen), redshifts(m, chosen)]
-    for space in m.spaces:
+        yield from weightings(m, chosen, space)
+        yield learned(m, chosen, space)
         tell(f"K, shares and counts in {space}")
-        out += [by_k(m, chosen, space), by_share(m, chosen, space), by_count(m, chosen, space)]
-    return [three_classes(m, chosen, epochs, tell), *out]
+        for made in (by_k, by_share, by_count):
+            yield made(m, chosen, space)
+    tell("three classes")
+    yield three_classes(m, chosen, epochs, tell)
 
 
 def run(path: str | None, spaces: Sequence[str], n: int, seeds: int, epochs: int, to: Path | None) -> int:

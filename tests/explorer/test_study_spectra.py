@@ -35,7 +35,7 @@ def test_material_agrees_with_the_catalogue_and_splits_by_object(survey: Survey)
 
 def test_tables_of_the_study(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study.models, "TREES", 20)
-    tables = study.study(survey, seeds=2, epochs=0)
+    tables = list(study.study(survey, seeds=2, epochs=0))
     titles = " ".join(t.title for t in tables)
     assert all(p in titles for p in ("P1.4", "P1.5", "P1.6", "P1.7", "P1.10"))
     assert all(len(row) == len(t.columns) for t in tables for row in t.rows)
