@@ -133,3 +133,30 @@ def test_models_are_compared_in_the_papers_pairs_beside_its_figures(tiny_survey:
     a, b = (tiny_survey.score(f"{n}/image", "gmm") for n in ("aion", "astropt"))
     both = set(np.argsort(-a)[:3]) & set(np.argsort(-b)[:3])
     assert table["top 1 %"][0] == pytest.approx(100 * len(both) / 3)
+
+
+@pytest.mark.parametrize(
+    ("image", "fused", "said"),
+    [
+        (
+            ("artefact",) * 60 + ("physical rarity",) * 10,
+            ("artefact",) * 10 + ("physical rarity",) * 60,
+            "is true here",
+        ),
+        (("artefact",) * 60, ("artefact",) * 10, "Half of the paper's claim is true here: fewer artefacts"),
+        (("physical rarity",) * 60, ("physical rarity",) * 60, "is not true here"),
+    ],
+)
+def test_the_verdict_follows_the_labels(
+    tiny_survey: Survey, monkeypatch: pytest.MonkeyPatch, image: tuple[str, ...], fused: tuple[str, ...], said: str
+) -> None:
+    from explorer.pipeline.report import claim
+
+    truth = np.full(300, "normal", dtype=object)
+    truth[: len(image)] = image
+    truth[150 : 150 + len(fused)] = fused
+    tops = {"pca/image": np.arange(150), "pca/joint": np.arange(150, 300)}
+    monkeypatch.setattr(Study, "fusions", lambda self, encoder: ["fusion-geometric"])
+    monkeypatch.setattr(Study, "top", lambda self, space, name, percent=1.0: tops[space])
+    monkeypatch.setattr(Survey, "provenance", lambda self, column: {"density": "gmm"})
+    assert said in claim._verdict(Study(tiny_survey, ("gmm",)), truth, "pca")[0]
