@@ -157,11 +157,11 @@ def score_text(score: float) -> str:
     """A score as it stands on a tile: three digits, '' where there is none.
 
     >>> score_text(0.61839), score_text(float("inf")), score_text(float("nan")), score_text(-12.0)
-    ('0.618', '∞', '', '−12')
+    ('0.618', '∞', '', '−12.0')
     """
     if score != score:
         return ""
-    return "∞" if math.isinf(score) else f"{score:.3g}".replace("-", "−")
+    return "∞" if math.isinf(score) else f"{score:#.3g}".rstrip(".").replace("-", "−")
 
 
 def render_tiles(session: Any, rows: np.ndarray) -> list[dict[str, Any]]:
