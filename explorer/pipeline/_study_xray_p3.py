@@ -151,4 +151,6 @@ def prior_table(s: Sources, fits: Sequence[Fitted], marks: int = 120) -> Table:
         if runs:
             table.add(name, *(list(c) for c in np.array(runs).T))
     table.notes = ["named in P3 as what is missing; nothing published to compare with"]
+    if rows["score alone"] and not np.array(rows["score alone"])[:, 0].any():
+        table.notes.append("no noise stands at the top of this ranking, so the prior has nothing to put behind")
     return table
