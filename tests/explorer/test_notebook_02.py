@@ -23,5 +23,5 @@ def test_notebook_02_runs_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     pictures = [out for out in shown if "image/png" in out.get("data", {})]
     assert len(pictures) == 8, "every figure is drawn"
     printed = "".join(out["text"] for out in shown if out.output_type == "stream" and out.name == "stdout")
-    assert "claim is" in printed
+    assert "cannot be judged" in printed or "claim is" in printed
     assert "never aligned" in printed

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PAIR_ERRORS = ("wrong-redshift", "swapped-spectrum")
 GROUPS = ("artefact", "physical rarity", "pair error", "normal")
+ENOUGH = 100  # objects at the top, below which no difference is no verdict
 SURE = 0.05  # p-value below which two shares differ
 
 
@@ -115,6 +116,8 @@ def _verdict(study: Study, truth: np.ndarray, encoder: str) -> list[str]:
         verdict = "Half of the paper's claim is true here: fewer artefacts, but no more physical rarities."
     elif rare[0] == "more":
         verdict = "Half of the paper's claim is true here: more physical rarities, but no fewer artefacts."
+    elif len(fused) < ENOUGH:
+        verdict = f"With {len(fused)} objects at the top the paper's claim cannot be judged here."
     else:
         verdict = (
             "The paper's claim is not true here: fusion brings neither fewer artefacts nor more physical rarities."
