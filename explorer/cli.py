@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line: one sub-command for each thing a person does."""
     import explorer
 
-    top = argparse.ArgumentParser(prog="explorer", description=explorer.__doc__)
+    top = argparse.ArgumentParser(prog="explorer", description=(explorer.__doc__ or "").split("\n\n")[0])
     top.add_argument("--version", action="version", version=f"explorer {explorer.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
