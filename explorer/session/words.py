@@ -42,9 +42,9 @@ def judge(survey: Survey, text: str) -> Judged:
     """How well each row fits the words."""
     if not text.strip():
         raise ValueError("nothing is sought: write a few words on what the object should be like")
-    for name in crossmodal.alignments(survey):
-        return _by_alignment(survey, text, name)
     meant = widened(text)
+    for name in crossmodal.alignments(survey):
+        return _by_alignment(survey, meant, name)
     told = [s for s in survey.spaces if s.endswith("/text")]
     return _by_texts(survey, meant, told[0]) if told else _by_documents(survey, meant)
 
