@@ -158,7 +158,7 @@ def prepared(batch: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     if not isinstance(batch, Spectra):
         raise ValueError(f"galspec encodes spectra and is given {type(batch).__name__}")
-    reach = batch.wavelength[[0, -1]]
+    reach = np.sort(batch.wavelength[[0, -1]])
     if not (reach[0] < GRID_P1[-1] and reach[1] > GRID_P1[0]):
         raise ValueError(
             f"these spectra reach from {reach[0]:g} to {reach[1]:g}, galspec reads {GRID_P1[0]:.0f}-{GRID_P1[-1]:.0f} "
@@ -190,7 +190,7 @@ def told(model: nn.Module, flux: Tensor, ivar: Tensor, hidden: Tensor) -> Tensor
     touched = hidden.float().unfold(1, body.patch, body.step).amax(dim=2) > 0
     gone = hidden | hidden_samples(touched, body.samples, body.patch, body.overlap)
     more = body.spectrum(torch.where(gone, torch.zeros_like(flux), flux), valid, touched)
-    return line_across(flux, weight, valid & ~gone) + torch.nan_to_num(more)
+    return line_across(flux, weight, valid & ~hidden) + torch.nan_to_num(more)  # samples beside the gap are seen
 
 
 def hidden_spans(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
