@@ -142,6 +142,10 @@ def _readme(folder: Path) -> None:
         "Made by `make weights` (`python -m explorer.pipeline.shipped`), trained on simulated surveys whose seeds no",
         "card has. Half precision, safetensors; the logs of the runs are in `log/`.",
         "",
+        "A run again gives weights of the same kind and quality, not the same bytes: the present files of astroclip,",
+        "astropt and aion come from the recipes' networks, objectives, seeds and steps on arrays of those surveys that",
+        "had been read beforehand, with the last 512 objects held out (none, and no log, for astroclip).",
+        "",
         "| file | MB | trained on | objects | simulation seed | steps (best) | seed | seconds | SHA-256 |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
