@@ -131,11 +131,11 @@ class ComparePanel:
         self.found: Any = None
         self.trouble: Exception | None = None
         self._busy: tuple[int, int, str] | None = None
-        self._stop = threading.Event()
+        self._stop, self._lit = threading.Event(), False
         self.board = Board(self._on_click, CSS, sizing_mode="stretch_both", margin=0, markup=skeleton())
         self._watching = [(session, session.param.watch(lambda *_: self.refresh(), list(self.follow)))]
         if self.shows:
-            self._watching.append((session, session.param.watch(lambda *_: self._draw(), list(self.shows))))
+            self._watching.append((session, session.param.watch(lambda *_: self._on_shows(), list(self.shows))))
         if self.painted:
             self._watching.append((self.screen, self.screen.param.watch(lambda *_: self._draw(), ["theme"])))
 
@@ -175,6 +175,10 @@ class ComparePanel:
         """HTML of the body and of what it says, with every text escaped."""
         raise NotImplementedError
 
+    def pictured(self, found: Any) -> Any:
+        """Rows that are pictured, of which the one in focus is marked; None to draw anew whatever is in focus."""
+        return None
+
     def refresh(self) -> None:
         """Compute and draw anew; what is there stays until then."""
         self.work.run("load", self.load, self._loaded)
@@ -208,6 +212,16 @@ class ComparePanel:
         self.work.run("long", work, ended, slow=True)
 
     # -- inside --------------------
+
+    def _on_shows(self) -> None:
+        rows = None if self.found is None else self.pictured(self.found)
+        if rows is None:
+            self._draw()
+            return
+        here = self.session.focus in {int(row) for row in rows}
+        if here or self._lit:  # a panel may be large: it is sent again only where something on it changes
+            self._draw()
+        self._lit = here
 
     def _tell(self, busy: tuple[int, int, str]) -> None:
         if self._busy is not None:

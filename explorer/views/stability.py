@@ -76,6 +76,10 @@ class StabilityView(ComparePanel):
         orders = {"by rank": "rank", "surest first": "surest"}
         return choice("sort", "", orders, self.sort, "By the place, or by the worse end of its interval")
 
+    def pictured(self, found: Any) -> Any:
+        """The rows of the plot."""
+        return [] if found[0] is None else found[1]
+
     def draw(self, found: Any) -> str:
         """The plot and what it says, or how to get there."""
         session = self.session

@@ -19,6 +19,7 @@ from kernels.scoring.transfer import Grid, histogram
 
 CUTS = (0.5, 1.0, 2.0, 5.0, 10.0)
 BINS = 20
+STRIP = 18  # thumbnails
 PRINTED = 12  # rankings up to which a cell shows its number
 MEASURES = {"retention": "share", "Spearman": "spearman"}
 
@@ -207,6 +208,10 @@ class TransferView(ComparePanel):
             + choice("shown", "", {m: m for m in MEASURES}, self.measure, "What a cell shows")
         )
 
+    def pictured(self, found: Any) -> Any:
+        """The thumbnails."""
+        return [] if found[4] is None else found[4].both[:STRIP]
+
     def draw(self, found: Any) -> str:
         """The matrix to the left, the pair to the right."""
         keys, grid, pair, ways, tops = found
@@ -235,7 +240,7 @@ class TransferView(ComparePanel):
         )
         told = "Select what is at the top of both; Shift adds, Ctrl intersects"
         both = button("tops", f"{count(len(tops.both))} in both", told, "go", which="both")
-        return f'<div class="who">{both}{alone}</div>{strip(self.session, tops.both, 18)}'
+        return f'<div class="who">{both}{alone}</div>{strip(self.session, tops.both, STRIP)}'
 
     def _says(self, grid: Grid, at: tuple[int, int], names: list[str]) -> str:
         i, j = at

@@ -323,3 +323,35 @@ def test_tops_of_rankings_that_share_nothing_are_empty(session: Session) -> None
     session.survey.put_score("other/image", "knn", nothing)
     found = compare.tops(session.survey, ("duo/image", "knn"), ("other/image", "knn"))
     assert (len(found.both), found.objects) == (0, 0)
+
+
+def test_a_panel_is_sent_again_only_where_the_focus_is_on_it(session: Session) -> None:
+    view = shown("transfer", session)
+    view.do_cut({"value": "10.0"})
+    rows = view.pictured(view.found)
+    away = int(np.setdiff1d(np.arange(300), rows)[0])
+    before = view.board.markup
+    session.focus_on(away)
+    assert view.board.markup is before
+    session.focus_on(int(rows[0]))
+    assert view.board.markup.count('class="focus" data-do="focus"') == 1
+    session.focus_on(away)
+    assert 'class="focus" data-do="focus"' not in view.board.markup
+
+
+def test_nine_spaces_and_five_scores_are_one_matrix(session: Session) -> None:
+    rng = np.random.default_rng(0)
+    for encoder in ("a", "b", "c"):
+        for modality in ("image", "spectrum", "joint"):
+            session.survey.put_embedding(f"{encoder}/{modality}", rng.normal(size=(300, 3)))
+            for scorer in ("maf", "knn", "gmm", "isolation-forest", "unsupervised-forest"):
+                session.survey.put_score(f"{encoder}/{modality}", scorer, rng.random(300))
+    session.refresh()
+    view = shown("transfer", session)
+    view.do_among({"value": "score:maf"})
+    assert view.board.markup.count('data-do="cell"') == 81
+    view.do_among({"value": "all:"})
+    assert view.board.markup.count('data-do="cell"') == (45 + 7) ** 2
+    assert len(view.board.markup) < 2_000_000, "far from what a websocket takes"
+    for name in ("fusion", "probes", "stability", "recovery", "confounders"):
+        assert "ax-error" not in shown(name, session).board.markup
