@@ -94,7 +94,7 @@ def _make(recipe: Shipped, folder: Path, work: Path, steps: int | None, progress
     from explorer.survey.simulate import write
     from explorer.survey.store import Survey
 
-    path = work / f"{recipe.recipe}-{recipe.simulation}"
+    path = work / f"{recipe.recipe}-{recipe.simulation}-{recipe.n}"
     if not (path / "survey.toml").exists() or len(Survey.open(path)) < recipe.n:
         write(recipe.recipe, path, recipe.n, seed=recipe.simulation, progress=progress)
     survey = Survey.open(path)
