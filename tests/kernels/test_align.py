@@ -163,3 +163,14 @@ def test_a_split_by_time_tests_on_what_came_later() -> None:
     assert (years[before] <= 2020).all()
     papers = [{k for i in rows for k in some[i] if k.startswith("paper")} for rows in (before, split["test"])]
     assert not papers[0] & papers[1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_cpu_and_gpu_agree() -> None:
+    a, b = (torch.from_numpy(v) for v in made_pairs(64))
+    for network in (Towers, Shared):
+        torch.manual_seed(0)
+        model = network((10, 14), shared=8, hidden=16, dropout=0.0)
+        here = model.loss(a, b, 0.3)["loss"]
+        there = model.cuda().loss(a.cuda(), b.cuda(), 0.3)["loss"]
+        assert float(there) == pytest.approx(float(here), rel=1e-4)
