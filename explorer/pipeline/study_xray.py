@@ -182,8 +182,8 @@ def claims(
     return [
         *_regression_claims(linear, knn),
         f"P2.5: true pairs are found far above chance (top 10 of {n}: {ten['shared network, sides apart']:.0f} % "
-        f"against {1000 / n:.1f}), the control is at {ten['control: apart, trained on shuffled pairs']:.1f}. Sides that "
-        f"see each other find {ten['shared network that sees both']:.0f} % (published 98.1), and {both:.0f} % "
+        f"against {1000 / n:.1f}), the control is at {ten['control: apart, trained on shuffled pairs']:.1f}. Sides "
+        f"that see each other find {ten['shared network that sees both']:.0f} % (published 98.1), and {both:.0f} % "
         "of shuffled pairs too: such a figure measures nothing.",
         f"P3.3: Recall@1 % is {r[0][0]:.0f} and Recall@5 % {r[0][1]:.0f} (published 20 and 50 on other data); the "
         f"control {r[1][0]:.1f} and {r[1][1]:.1f}.",
