@@ -56,7 +56,7 @@ class DAE:
     input_side = 128
     block = 64
 
-    def __init__(self, modality: str, random_state: int = 0, device: str | None = None, learned: float = 2.0):
+    def __init__(self, modality: str, random_state: int = 0, device: str | None = None, learned: float = 0.5):
         if modality not in self.modalities:
             raise ValueError(f"the {self.name} encoder knows {self.modalities}, not {modality!r}")
         self.modality, self.random_state, self.device, self.learned = modality, random_state, device, learned
