@@ -189,3 +189,13 @@ def test_joint_rules() -> None:
         AstroPT.join({"image": a, "spectrum": b}), s / np.linalg.norm(s, axis=1, keepdims=True), rtol=1e-5
     )
     np.testing.assert_allclose(AstroCLIP.join({"image": a, "spectrum": b}), s / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", FAMILIES, ids=lambda k: k.name)
+def test_shipped_weights_load_into_every_modality(kind) -> None:
+    folder = Path(__file__).resolve().parents[2] / "data" / "weights"
+    for modality, name in kind.weights.items():
+        batch = sample_batch(modality, 12)
+        vectors = kind(modality).load(folder / name).fit([batch]).encode(batch)
+        assert vectors.shape == (12, kind.dim)
+        assert not np.allclose(vectors, kind(modality).fit([batch]).encode(batch), atol=1e-2)
