@@ -3,7 +3,8 @@
 Each BOSS spectrum has contiguous good stretches hidden; what is told for them is judged by the ivar-weighted squared
 error a sample. Gappy PCA has as many components as the encoder has dimensions and was fitted on the same spectra, its
 coefficients are the most probable ones given noise and scatter (Tipping & Bishop 1999). Interpolation is a straight
-line across the gap, between weighted means of 24 samples on either side or between the two samples at its edges.
+line across the gap, between weighted means of 24 samples on either side or between the two samples at its edges, or the
+mean of a random walk seen through the noise, whose step was chosen on simulated spectra.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.linalg import solveh_banded
 
 from explorer.pipeline._shipped_galspec import GALAXIES, QUASARS, SIMULATION, wide_spectra
 from explorer.survey.resources import data_path
@@ -104,6 +106,7 @@ def compared(encoder: GalSpec, basis: Basis, flux: np.ndarray, ivar: np.ndarray,
         "gappy PCA": most_probable(basis, flux_, shown_).numpy(),
         "line": line_across(flux_, trust(shown_), shown_ > 0).numpy(),
         "edge samples": edge,
+        "random walk": np.stack([random_walk(f, w) for f, w in zip(flux, shown, strict=True)]),
     }
     count = hidden.sum(axis=1)
     error = {k: (np.where(hidden, (v - flux) ** 2 * ivar, 0)).sum(axis=1) for k, v in told.items()}
@@ -111,7 +114,7 @@ def compared(encoder: GalSpec, basis: Basis, flux: np.ndarray, ivar: np.ndarray,
     rng = np.random.default_rng(0)
     pick = rng.integers(0, some.sum(), (2000, some.sum()))
     rows = []
-    for peer in ("gappy PCA", "line", "edge samples"):
+    for peer in ("gappy PCA", "line", "edge samples", "random walk"):
         apart = (error["ours"] - error[peer])[some]
         spread = np.percentile(apart[pick].sum(axis=1) / count[some][pick].sum(axis=1), [2.5, 97.5])
         extra: dict[str, Any] = {"spectra": int(some.sum()), "samples": int(count.sum())}
@@ -120,6 +123,14 @@ def compared(encoder: GalSpec, basis: Basis, flux: np.ndarray, ivar: np.ndarray,
         ours, other = (float(error[k].sum() / count.sum()) for k in ("ours", peer))
         rows.append(Row(f"reconstruction.{span}/{peer}", what, ours, other, "chi2/n", "less", 1.0, extra))
     return rows
+
+
+def random_walk(flux: np.ndarray, ivar: np.ndarray, step: float = 3e-4) -> np.ndarray:
+    """(m,) mean of a walk of variance ``step`` a sample, given noisy samples; those of ivar 0 are not looked at."""
+    stiff = np.full(len(flux), 2 / step)
+    stiff[[0, -1]] = 1 / step
+    bands = np.stack([np.full(len(flux), -1 / step), stiff + ivar + 1e-9])
+    return solveh_banded(bands, ivar.astype(np.float64) * flux)
 
 
 def near_duplicates(encoder: GalSpec, files: list[Path], epochs: list[Path]) -> list[Row]:
