@@ -146,7 +146,7 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-DEMO = ("pca", "astroclip")
+DEMO = ("pca", "astropt")
 """Encoders of the demonstration: the first picture comes from the one that needs no network."""
 
 
