@@ -123,3 +123,15 @@ def test_training_restores_clean_harmonics(tmp_path: Path) -> None:
     loaded = DAE("image").load(path)
     with torch.inference_mode():
         torch.testing.assert_close(loaded._network()(clean), training.model(clean))
+
+
+@pytest.mark.slow
+def test_rings_of_real_galaxies_are_told_better_than_by_pca(shared_data: Path) -> None:
+    from tests.benchmarks.cutouts import embeddings, figure, rings, votes
+
+    if not (shared_data / "decals_rings_dev").is_dir():
+        pytest.skip("no decals_rings_dev among the real data")
+    given = rings(shared_data)
+    vectors = embeddings(given.images, "dae", steps=0)
+    auc = {who: figure(votes(vectors[who], given.labels, 0), given.labels) for who in ("pca", "pca_centre", "shipped")}
+    assert auc["shipped"] > 0.05 + max(auc["pca"], auc["pca_centre"])
