@@ -25,7 +25,7 @@ PLAN = Plan(lr=1e-4)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=1024, help="rows a step")
     parser.add_argument("--chunks", type=int, default=4, help="batches scored at once")
-    parser.add_argument("--repeat", type=int, default=7, help="timed steps of each; the median is told")
+    parser.add_argument("--repeat", type=int, default=15, help="timed steps of each; the median is told")
 
 
 def run(options: argparse.Namespace) -> list[Row]:
