@@ -94,6 +94,7 @@ class Page:
         self.keys = _keys.Keys(self._on_key, alone=self._served)
         # Not dynamic: Panel gives a pane that changes in a tab that was left style sheets from its CDN.
         self._tabs = pn.Tabs(dynamic=False, sizing_mode="stretch_both", margin=0, stylesheets=[_TABS_CSS])
+        self._tabs.param.watch(self._on_tab, ["active"])
         self._tab_names: list[str] = []
         self.layout = self._lay_out(height)
         self._watching = [
@@ -179,7 +180,10 @@ class Page:
             except Exception:  # a view from outside that cannot be read gets a tab that says so
                 _log.exception("the view %s cannot be read", name)
                 found[name] = name
-        for name in sorted(found, key=lambda n: (FIRST.index(n) if n in FIRST else math.inf, n)):
+        order = sorted(found, key=lambda n: (FIRST.index(n) if n in FIRST else math.inf, n))
+        if order and not self._tab_names:
+            self.screen.tab = order[0]
+        for name in order:
             if name not in self._tab_names:
                 self._tab_names.append(name)
                 self._tabs.append((str(found[name]), self._view(name)))
@@ -188,8 +192,12 @@ class Page:
             note = pn.pane.HTML(empty("Only a catalogue", hint), stylesheets=[BODY_CSS], sizing_mode="stretch_both")
             self._tabs.append(("Objects", note))
 
+    def _on_tab(self, event: Any) -> None:
+        self.screen.tab = self._tab_names[event.new] if event.new < len(self._tab_names) else ""
+
     def close(self) -> None:
         """Let go of the session: every view, every watcher."""
+        self.screen.tab = ""
         for view in self.views:
             view.close()
         self.views = []

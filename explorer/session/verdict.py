@@ -10,7 +10,7 @@ import numpy as np
 
 from explorer.pipeline.roles import column_of, values_of
 from explorer.session import query
-from explorer.session.columns import Shared, Text
+from explorer.session.columns import Shared, Text, catalogue
 from kernels.search.votes import DEFAULT, WEIGHTINGS, K, Votes
 from kernels.search.votes import vote as vote_of
 
@@ -57,22 +57,22 @@ class Verdict:
 
 def labels_of(survey: Survey) -> list[str]:
     """Columns that a vote can be held on: text with two classes or more, the likeliest to be meant first."""
-    import pyarrow as pa
-
-    text = [n for n, kind in survey.columns.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
     told = survey.meta.get("card", {}).get("label")
     order = [told, *LABELS]
-    found = []
-    for name in sorted(text, key=lambda n: order.index(n.lower()) if n.lower() in order else len(order)):
-        if 2 <= _classes(str(survey.path), survey.version, name, survey) <= MOST_CLASSES:
-            found.append(name)
-    return found
+    text = sorted(text_columns(survey), key=lambda n: order.index(n.lower()) if n.lower() in order else len(order))
+    return [name for name in text if 2 <= _classes(survey, name) <= MOST_CLASSES]
 
 
-@lru_cache(maxsize=256)
-def _classes(path: str, version: int, name: str, survey: Any) -> int:
-    values = survey.column(name)
-    return len({v for v in values.tolist() if v not in (None, "")})
+def text_columns(survey: Survey) -> list[str]:
+    """The catalogue's columns of text."""
+    import pyarrow as pa
+
+    return [n for n, kind in survey.columns.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
+
+
+def _classes(survey: Survey, name: str) -> int:
+    found = catalogue(survey, name)
+    return int((found.values != "").sum()) if isinstance(found, Text) else 0
 
 
 def base_of(session: Session, space: str, label: str) -> KnowledgeBase:
@@ -202,13 +202,15 @@ def _neighbours(
 def lines_of(survey: Survey, rows: list[int]) -> list[Lines | None]:
     """Emission lines of rows, measured now at the catalogue's redshift; None without spectrum or redshift."""
     name = column_of(survey, "redshift")
-    return [None if name is None else _lines(str(survey.path), survey.version, row, name, survey) for row in rows]
+    return [None if name is None else _lines(str(survey.path), survey.version, int(row), name) for row in rows]
 
 
 @lru_cache(maxsize=512)
-def _lines(path: str, version: int, row: int, column: str, survey: Any) -> Lines | None:
+def _lines(path: str, version: int, row: int, column: str) -> Lines | None:
     from explorer.survey.lines import measure
+    from explorer.survey.store import Survey
 
+    survey = Survey.open(path)  # the one of the process: a session's own would be held by what is kept here
     z = survey.column(column)[row]
     spectrum = survey.spectrum(row)
     if spectrum is None or z is None or not np.isfinite(z) or z <= -0.9:

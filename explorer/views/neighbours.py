@@ -91,6 +91,8 @@ class NeighboursView:
         )
         self.upload.param.watch(self._on_file, ["value"])
         self._watching: list[tuple[param.Parameterized, Any]] = []
+        self._late = False
+        self._watch(self.screen, self._on_tab, ["tab"])
         self._watch(session, self._on_focus, ["focus"])
         self._watch(session, self._go, ["space", "version", "marked"])
         self._watch(session, self._on_selection, ["selection"])
@@ -150,7 +152,14 @@ class NeighboursView:
         self.file.write_bytes(data)
         self._go()
 
+    def _on_tab(self) -> None:
+        if self._late:
+            self._go()
+
     def _go(self) -> None:
+        self._late = self.screen.tab not in ("", self.name)
+        if self._late:  # done when the tab is looked at
+            return
         session, row, file, controls = self.session, self.pinned, self.file, self.controls
         if not session.space:
             self.board.markup = empty("No space yet", "Run survey.prepare() to embed the survey.")

@@ -9,7 +9,7 @@ import numpy as np
 import panel as pn
 import param
 
-from explorer.session.verdict import CHOICES, Verdict, labels_of, lines_of
+from explorer.session.verdict import CHOICES, Verdict, labels_of, lines_of, text_columns
 from explorer.views import _verdict_markup as markup
 from explorer.views._board import Board
 from explorer.views._roles import redshift_of
@@ -88,6 +88,10 @@ def render_verdict(session: Any, row: int, controls: Controls, theme: str) -> Sh
     return Shown(found, query, colours, traces, measured, behind_of(survey))
 
 
+COUNTED = 1_000_000
+"""Rows up to which the classes of every column are counted before a page is shown."""
+
+
 class VotesView:
     """The verdict on the object in focus, its neighbours with weights and line ratios, their spectra and BPT places."""
 
@@ -111,6 +115,8 @@ class VotesView:
         self._plots = [pn.pane.Bokeh(self.overlay.plot, **stretch), pn.Column(*panes, stylesheets=[_GRID], **stretch)]
         self.figures = pn.Column(**stretch)
         self._watching: list[tuple[param.Parameterized, Any]] = []
+        self._late = False
+        self._watch(self.screen, self._on_tab, ["tab"])
         self._watch(session, self._on_focus, ["focus"])
         self._watch(session, self._go, ["space", "version"])
         self._watch(session, self._on_marks, ["marked"])
@@ -120,7 +126,8 @@ class VotesView:
     @classmethod
     def applies(cls, survey: Survey) -> bool:
         """Whether there is a space, and a column of classes to vote on."""
-        return bool(survey.spaces) and bool(labels_of(survey))
+        many = len(survey) > COUNTED  # their classes are counted when the tab is looked at
+        return bool(survey.spaces) and bool(text_columns(survey) if many else labels_of(survey))
 
     def panel(self) -> pn.viewable.Viewable:
         """The view; the verdict comes as soon as the votes are counted."""
@@ -149,7 +156,14 @@ class VotesView:
         if "mark" in self.controls.label:
             self._go()
 
+    def _on_tab(self) -> None:
+        if self._late:
+            self._go()
+
     def _go(self) -> None:
+        self._late = self.screen.tab not in ("", self.name)
+        if self._late:  # done when the tab is looked at
+            return
         session, row, controls, theme = self.session, self.row, self.controls, self.screen.theme
         if row < 0 or not session.space:
             self.figures.objects = []
