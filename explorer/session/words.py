@@ -68,11 +68,15 @@ def widened(text: str) -> str:
 def search(session: Session, text: str, k: int = 50, where: str = "") -> pd.DataFrame:
     """The ``k`` rows that fit the words best, selected in that order: ``id``, ``similarity``; ``attrs["how"]`` says
     by what they were judged."""
-    import pandas as pd
-
     if k < 1 or int(k) != k:
         raise ValueError(f"k={k!r}: ask for one row or more")
-    judged = judge(session.survey, text)
+    return take(session, text, judge(session.survey, text), k, where)
+
+
+def take(session: Session, text: str, judged: Judged, k: int = 50, where: str = "") -> pd.DataFrame:
+    """Select the ``k`` rows that were judged to fit best: what is left of :func:`search` once :func:`judge` is done."""
+    import pandas as pd
+
     fits = judged.similarity.copy()
     mask = session._mask_of(False, where)
     if mask is not None:
@@ -101,8 +105,18 @@ def asked(session: Session, line: str) -> str:
     if not looks_like_words(session.survey, line):
         session.select(line)
         return ""
-    found = search(session, line)
+    return told(search(session, line))
+
+
+def told(found: pd.DataFrame) -> str:
+    """What a search by words did, in words."""
     return f"{len(found)} rows by words, by {found.attrs['how']}"
+
+
+def is_phrase(survey: Survey, line: str) -> bool:
+    """Whether :func:`asked` would seek a line by words: the first time, that may encode every text."""
+    line = line.strip()
+    return coordinates(line) is None and looks_like_words(survey, line)
 
 
 def looks_like_words(survey: Survey, line: str) -> bool:

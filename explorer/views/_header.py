@@ -11,6 +11,7 @@ from explorer.views._board import Board
 from explorer.views._colour import choices
 from explorer.views._map_legend import count
 from explorer.views._theme import escape, screen_of
+from explorer.views._work import Work
 
 CSS = """
 :host { overflow: visible; z-index: 20; }
@@ -138,6 +139,8 @@ class Header:
     def __init__(self, session: Any, turn: Callable[[str], None] | None = None):
         self.session, self.screen, self._turn = session, screen_of(session), turn
         self.wrong, self.at = "", "explore"
+        self.work = Work(self._failed)
+        self.work.attach()
         self.board = Board(self._on, CSS, height=48, margin=0, css_classes=["ax-head"])
         self._watching = session.param.watch(
             lambda *_: self._draw(), ["space", "layout", "scorer", "color_by", "stretch", "version"]
@@ -146,6 +149,7 @@ class Header:
 
     def close(self) -> None:
         """Stop listening."""
+        self.work.close()
         self.session.param.unwatch(self._watching)
 
     def stand(self, at: str) -> None:
@@ -175,12 +179,25 @@ class Header:
 
     def _query(self, text: str) -> None:
         before, self.wrong = self.wrong, ""
-        if text.strip():
-            try:
-                told = words.asked(self.session, text)
+        session, line = self.session, text.strip()
+        self.work.drop("words")  # what is asked last is what counts
+        try:
+            if line and words.is_phrase(session.survey, line):
+                if self.work.served:
+                    self.screen.notice = f"searching {line} …"
+                self.work.run("words", lambda: words.judge(session.survey, line), lambda found: self._take(line, found))
+            elif line:
+                told = words.asked(session, line)
                 if told:
                     self.screen.notice = told
-            except (LookupError, ValueError, TypeError) as error:
-                self.wrong = str(error)
+        except (LookupError, ValueError, TypeError) as error:
+            self.wrong = str(error)
         if self.wrong or before:
             self._draw()
+
+    def _take(self, line: str, judged: words.Judged) -> None:
+        self.screen.notice = words.told(words.take(self.session, line, judged))
+
+    def _failed(self, error: Exception) -> None:
+        self.wrong = str(error)
+        self._draw()

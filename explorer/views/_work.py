@@ -48,6 +48,10 @@ class Work:
         else:
             doc.add_next_tick_callback(lambda: None if self._closed else act())
 
+    def drop(self, lane: str) -> None:
+        """Want nothing more of what was asked for in a lane."""
+        self._newest[lane] = self._newest.get(lane, 0) + 1
+
     def run(self, lane: str, job: Callable[[], T], done: Callable[[T], Any], slow: bool = False) -> None:
         """Compute ``job()`` and hand its result to ``done``, unless a newer request in the lane overtook it.
 
@@ -66,7 +70,7 @@ class Work:
             except Exception as error:
                 _log.exception("a view failed")
                 trouble = error
-                self.deliver(lambda: self._failed(trouble))
+                self.deliver(lambda: self._failed(trouble) if current() else None)
                 return
             if current():
                 self.deliver(lambda: done(result) if current() else None)
