@@ -124,6 +124,8 @@ def _read_zip(path: Path) -> Any:
         found = {n.split("/", 1)[-1]: n for n in archive.namelist()}
         if "data.pkl" not in found:
             raise BrokenFile(path, "the archive holds no data.pkl", "give the file that torch.save wrote")
+        if any(archive.getinfo(name).compress_type != zipfile.ZIP_STORED for name in found.values()):
+            raise BrokenFile(path, "its parts are compressed, as torch never writes them", "download it again")
         if "byteorder" in found and archive.read(found["byteorder"]) != b"little":
             raise BrokenFile(path, "its numbers are big-endian", "save its state dict as safetensors")
         held: dict[str, torch.Tensor] = {}
@@ -132,7 +134,7 @@ def _read_zip(path: Path) -> Any:
             if key not in held:
                 entry = archive.getinfo(found[f"data/{key}"])
                 wanted = count * dtype.itemsize
-                if entry.compress_type != zipfile.ZIP_STORED or entry.file_size < wanted:
+                if entry.file_size < wanted:
                     raise BrokenFile(
                         path, f"storage {key} holds {entry.file_size} bytes of {wanted}", "download it again"
                     )
@@ -149,9 +151,11 @@ def _read_legacy(file: BinaryIO, path: Path) -> Any:
     held: dict[str, torch.Tensor] = {}
 
     def storage(dtype: torch.dtype, key: str, count: int) -> torch.Tensor:
-        if count * dtype.itemsize > size:
-            raise BrokenFile(path, f"storage {key} of {count} values is larger than the file", "download it again")
-        return held.setdefault(key, torch.zeros(count, dtype=dtype))
+        if key not in held:
+            if count * dtype.itemsize + sum(tensor.nbytes for tensor in held.values()) > size:
+                raise BrokenFile(path, f"storage {key} of {count} values is larger than the file", "download it again")
+            held[key] = torch.zeros(count, dtype=dtype)
+        return held[key]
 
     def load() -> Any:
         return _Unpickler(file, storage, path).load()

@@ -83,6 +83,30 @@ def test_no_name_but_the_few_known_is_looked_up(tmp_path: Path, module: str, nam
     assert isinstance(read_pickle(path), Stub)
 
 
+class Stored:
+    """Is pickled as a reference to a storage of 16 kB."""
+
+
+class References(pickle.Pickler):
+    def persistent_id(self, thing: Any) -> Any:
+        return ("storage", torch.FloatStorage, str(id(thing)), "cpu", 4000, None) if isinstance(thing, Stored) else None
+
+
+def test_a_small_file_does_not_become_a_large_one(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/data.pkl", b"0" * 10_000_000)
+    with pytest.raises(files.BrokenFile, match=r"bomb\.pt: its parts are compressed"):
+        files.load_weights(path)
+    with (tmp_path / "old.pt").open("wb") as file:
+        for part in (0x1950A86A20F9469CFC6C, 1001, {}):
+            pickle.dump(part, file, protocol=2)
+        References(file, protocol=2).dump([Stored(), Stored()])
+        file.write(b"0" * 20_000)
+    with pytest.raises(files.BrokenFile, match=r"old\.pt: storage .* is larger than the file"):
+        files.load_weights(tmp_path / "old.pt")
+
+
 def test_lightning_checkpoints_with_whole_modules_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hyper-parameters hold a module and a class that are not here when the file is read."""
     path = tmp_path / "lightning.ckpt"
