@@ -270,7 +270,7 @@ class _Run:
             losses = [float(self._measure(batch, 2**40 + i)["loss"]) for i, batch in enumerate(given or ())]
         self.model.train()
         loss = float(np.mean(losses)) if losses else float("nan")
-        if not self.log.best <= loss:
+        if math.isnan(self.log.best) or loss < self.log.best:  # a loss that is no number beats nothing
             self.log.best, self.log.best_step, self.bad = loss, self.log.steps, 0
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         else:

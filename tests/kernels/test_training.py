@@ -117,6 +117,23 @@ def test_no_better_validation_ends_the_run_and_the_best_weights_stay() -> None:
         assert float(np.mean([float(squares(model, _tensors(b))["loss"]) for b in worst])) < 1.3 * log.best
 
 
+def test_a_validation_that_is_no_number_is_not_the_best() -> None:
+    calls = 0
+
+    def objective(model: nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        nonlocal calls
+        found = squares(model, batch)
+        if not model.training:
+            calls += 1
+            found["loss"] = found["loss"] * (math.nan if calls > 2 else 1.0)
+        return found
+
+    log = train(net(), objective, points, Settings(steps=20, lr=1e-2, validate_every=5), list(points(99))[:1])
+    assert calls == 4
+    assert math.isfinite(log.best)
+    assert log.best_step in (5, 10)
+
+
 def test_other_settings_another_model_and_a_loss_that_is_nan_are_refused(tmp_path: Path) -> None:
     train(net(), squares, points, Settings(steps=5), folder=tmp_path)
     with pytest.raises(ValueError, match=r"other settings \(lr 0.001 there, 0.1 here\)"):
