@@ -124,6 +124,11 @@ def test_a_saved_exploration_makes_its_scores_again(session: Session) -> None:
         np.testing.assert_array_equal(again.survey.score("clumps/image", name), expected)
     with pytest.raises(ValueError, match="lacks from"):
         again.restore(session.state() | {"derived_scores": [{"kind": "feedback", "space": "a", "name": "b"}]})
+    short = {"kind": "matched", "space": "clumps/image", "name": "c", "from": "feedback", "columns": ["z"]}
+    with pytest.raises(ValueError, match="lacks bins"):
+        again.restore(session.state() | {"derived_scores": [short]})
+    with pytest.raises(ValueError, match="lacks method, user, marks"):
+        again.restore(session.state() | {"derived_scores": [short | {"kind": "feedback"}]})
     with pytest.raises(ValueError, match="no derived score"):
         again.restore(session.state() | {"derived_scores": [{"kind": "virus"}]})
 
