@@ -57,8 +57,8 @@ class Verdict:
 
 def labels_of(survey: Survey) -> list[str]:
     """Columns that a vote can be held on: text with two classes or more, the likeliest to be meant first."""
-    told = survey.meta.get("card", {}).get("label")
-    order = [told, *LABELS]
+    told = str(survey.meta.get("card", {}).get("label", ""))
+    order = [told.lower(), *LABELS]
     text = sorted(text_columns(survey), key=lambda n: order.index(n.lower()) if n.lower() in order else len(order))
     return [name for name in text if 2 <= _classes(survey, name) <= MOST_CLASSES]
 
@@ -97,7 +97,8 @@ def base_of(session: Session, space: str, label: str) -> KnowledgeBase:
             vectors, columns, ids=survey.ids, objects=survey.object_ids, sources=survey.name
         )
 
-    marks = session.log.last() if "mark" in label else 0
+    # marks are one person's own: those of another at the same survey have no vote
+    marks = (session.user, session.log.last()) if "mark" in label else None
     return _bases.get((str(survey.path), space, label, marks), survey.embedding(space), build)
 
 
@@ -105,15 +106,16 @@ def learned_weight(kb: KnowledgeBase, label: str, k: int) -> Any:
     """The learned weight of a knowledge base for K votes, fitted once on its held-out votes."""
     from kernels.search.learned import LearnedWeight
 
-    def build(_: np.ndarray) -> LearnedWeight:
+    def build(_: np.ndarray) -> tuple[KnowledgeBase, LearnedWeight]:
         labels = kb.labels(label)
         distance, rows = kb.held_out(label, k)
         few = np.random.default_rng(0).permutation(len(labels))[:4000]
         snr = kb.columns_.get("snr_spectrum")
         told = {} if snr is None else {"snr_query": snr[few], "snr_entry": snr}
-        return LearnedWeight().fit(distance[few], rows[few], labels, labels[few], **told)
+        return kb, LearnedWeight().fit(distance[few], rows[few], labels, labels[few], **told)
 
-    return _weights.get((id(kb), label, k), kb.vectors_, build)
+    # kept with its knowledge base, so that no other takes its id meanwhile
+    return _weights.get((id(kb), label, k), kb.vectors_, build)[1]
 
 
 def hold_vote(
