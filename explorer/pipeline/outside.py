@@ -83,7 +83,7 @@ def _survey_of(path: Path, dest: Path) -> Survey:
     try:
         report = ingest([path], dest, progress=lambda *_: None)
     except ReadError as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from None
+        raise ValueError(f"{path.name} cannot be read: {error.reason}. {error.fix}") from None
     if not report.rows:
         why = report.aside[0] if report.aside else None
         raise ValueError(

@@ -118,8 +118,9 @@ def test_an_image_from_a_file_is_embedded_as_the_survey_was(session: Session, tm
 def test_files_that_cannot_be_examples(session: Session, tmp_path: Path) -> None:
     lie = tmp_path / "spectrum.fits"
     lie.write_bytes(b"GIF89a not what the name says")
-    with pytest.raises(ValueError, match=r"spectrum\.fits cannot be read"):
+    with pytest.raises(ValueError, match=r"spectrum\.fits cannot be read") as told:
         session.find_similar(file=lie)
+    assert str(tmp_path) not in str(told.value), "where a server keeps an upload is nobody's business"
     with pytest.raises(ValueError, match="is no file"):
         session.find_similar(file=tmp_path / "none.fits")
     with (tmp_path / "big.fits").open("wb") as f:
@@ -193,6 +194,9 @@ def test_marks_can_vote_and_bad_votes_are_refused(session: Session) -> None:
     found = session.verdict(20, "mark", space="pca/spectrum")
     assert set(found.probability) == {"good", "odd"}
     assert found.entries == 80
+    other = Session(session.survey, "ben")
+    with pytest.raises(ValueError, match="no entry of the knowledge base has a known mark"):
+        other.verdict(20, "mark", space="pca/spectrum")  # marks are one person's own
     with pytest.raises(ValueError, match="holds numbers"):
         session.verdict(3, "z")
     with pytest.raises(ValueError, match="weighting='best'"):

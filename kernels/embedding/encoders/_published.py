@@ -141,7 +141,8 @@ class Published:
 
         _, files = self._opened()
         if "_told" not in self.__dict__:
-            self._told = {str(f): digest(f) for f in files}
+            # it travels with exports: no folder of this machine
+            self._told = {f"{f.parent.name}/{f.name}": digest(f) for f in files}
         return {"weights": self._told, "how": self.mode, **self.notes()}
 
     def notes(self) -> dict[str, Any]:
@@ -156,7 +157,7 @@ class Published:
     def load_state(self, state: Mapping[str, np.ndarray]) -> Published:
         """Take the weights from where they are, and refuse them where they are not those of ``state``; returns self."""
         if not np.array_equal(self.state()["weights_sha256"], np.asarray(state["weights_sha256"])):
-            files = ", ".join(self.provenance()["weights"])
+            files = ", ".join(map(str, self._opened()[1]))
             raise ValueError(
                 f"{self.name}: {files} are not the weights that made this space: put those back, or embed again"
             )
