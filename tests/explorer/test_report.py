@@ -11,6 +11,7 @@ import pytest
 
 from explorer.pipeline import joint, recovery
 from explorer.pipeline.prepare import prepare
+from explorer.pipeline.report import page as pages
 from explorer.pipeline.report import report
 from explorer.pipeline.report.study import Study
 from explorer.survey import simulate
@@ -98,6 +99,14 @@ def test_the_report_is_whole_resumes_and_escapes(
     again = {p.name: p.stat().st_mtime_ns for p in page.parent.glob("*.png")}
     assert again["figure7_robustness.png"] != stamp["figure7_robustness.png"]
     assert again["figure2_maps.png"] == stamp["figure2_maps.png"]
+
+
+def test_ids_keep_their_digits_and_what_is_not_finite_is_shown(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("id,score\n39627789012345678,inf\n0042,-inf\n7,nan\n8,1234\n")
+    markup = pages._table(table)
+    for told in ("39627789012345678", "0042", ">∞<", ">−∞<", ">–<", ">1,234<"):
+        assert told in markup, told
 
 
 def test_without_truth_the_claim_is_not_judged(survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

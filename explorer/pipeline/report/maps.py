@@ -56,6 +56,8 @@ def make(study: Study) -> Part:
         "Thumbnails over the same layouts, larger: the object nearest each cell's middle."
     )
     for encoder in study.both:
+        if "mismatch" not in study.mismatches(encoder):  # its two spaces are of different lengths: there is no cosine
+            continue
         told = study.survey.provenance(f"score:{encoder}/joint:mismatch")
         if told and not told.get("comparable"):
             area = 100 * float(told.get("partners_told_apart", 0.5))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import math
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -94,8 +95,10 @@ def _table(path: Path) -> str:
     head, body = rows[0], rows[1:]
     marks = [" p" if name.startswith(("published", "source")) else "" for name in head]
     top = "".join(f'<th class="{m.strip()}">{escape(h)}</th>' for h, m in zip(head, marks, strict=True))
+    named = [name == "id" or name.endswith(("_id", " id")) for name in head]
     lines = "".join(
-        "<tr>" + "".join(_cell(v, m) for v, m in zip(row, marks, strict=True)) + "</tr>" for row in body[:SHOWN]
+        "<tr>" + "".join(_cell(v, m, n) for v, m, n in zip(row, marks, named, strict=True)) + "</tr>"
+        for row in body[:SHOWN]
     )
     more = f", the first {SHOWN} of {len(body)} rows" if len(body) > SHOWN else ""
     return (
@@ -104,13 +107,19 @@ def _table(path: Path) -> str:
     )
 
 
-def _cell(value: str, mark: str) -> str:
+def _cell(value: str, mark: str, named: bool = False) -> str:
+    """A cell; an id (``named``) keeps its digits, whatever it looks like."""
     try:
-        number = float(value)
+        number = None if named else float(value)
     except ValueError:
+        number = None
+    if number is None:
         return f'<td class="{mark.strip()}">{escape(value) or "–"}</td>'
-    told = f"{number:,.0f}" if number == int(number) and abs(number) >= 100 else f"{number:.3g}"
-    return f'<td class="n{mark}">{told}</td>' if number == number else f'<td class="n{mark}">–</td>'
+    if not math.isfinite(number):
+        told = "–" if math.isnan(number) else "∞" if number > 0 else "−∞"
+    else:
+        told = f"{number:,.0f}" if number == int(number) and abs(number) >= 100 else f"{number:.3g}"
+    return f'<td class="n{mark}">{told}</td>'
 
 
 def _ran(study: Study, told: list[tuple[str, dict[str, Any]]], ran: Ran) -> str:
