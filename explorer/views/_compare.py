@@ -10,6 +10,7 @@ import panel as pn
 
 from explorer.views import _charts
 from explorer.views._board import Board
+from explorer.views._map_frame import data_url
 from explorer.views._theme import escape, failure, screen_of, skeleton
 from explorer.views._work import Work
 
@@ -271,13 +272,11 @@ class ComparePanel:
 
 def strip(session: Any, rows: Any, most: int = 24) -> str:
     """HTML of a strip of thumbnails that are clicked to look at; ids where there are no images."""
-    import base64
-
     rows = [int(row) for row in rows[:most]]
     pictures = session.survey.thumbnails(rows) if "image" in session.survey.modalities else [None] * len(rows)
     parts = []
     for row, name, picture in zip(rows, session.survey.ids_of(rows), pictures, strict=True):
-        inner = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(picture).decode()}">' if picture else "·"
+        inner = f'<img alt="" src="{data_url(picture)}">' if picture else "·"
         here = "focus" if row == session.focus else ""
         parts.append(f'<button class="{here}" data-do="focus" data-row="{row}" title="{escape(name)}">{inner}</button>')
     return f'<div class="strip">{"".join(parts)}</div>'

@@ -16,6 +16,7 @@ from explorer.views._theme import empty, escape
 from kernels.scoring.fusion import FUSIONS, ablation, fuse, top
 
 TOP = 200
+PICTURED = 16
 MEANT = {
     "geometric": "p_mis √(p_img p_spec), the paper's",
     "arithmetic": "(p_img + p_spec + p_mis) / 3",
@@ -55,7 +56,8 @@ def lines(survey: Any, encoder: str, density: str, mismatch: str) -> list[Line]:
     for how, scores in fused.items():
         mine = top(scores, TOP)
         first = top(scores, max(1, round(np.isfinite(scores).sum() / 100)))
-        kinds = {} if truth is None else {k: float(np.mean(truth[first] == k)) for k in sorted(set(truth) - {"normal"})}
+        named = [] if truth is None else sorted({k for k in truth if k} - {"normal"})
+        kinds = {k: float(np.mean(truth[first] == k)) for k in named}
         kept = 100 * len(np.intersect1d(mine, best)) / max(len(mine), 1)
         out.append(Line(how, rho.get(how, 1.0), kept, mine, kinds))
     return out
@@ -149,6 +151,11 @@ class FusionView(ComparePanel):
         second = choice("density", "", {s: s for s in there}, density, "Whose percentiles are fused")
         return first + (second if len(there) > 1 else "")
 
+    def pictured(self, found: Any) -> Any:
+        """The thumbnails."""
+        made = found[3] or []
+        return next((line.rows[:PICTURED] for line in made if line.how == self.how), [])
+
     def draw(self, found: Any) -> str:
         """The table, the top of the chosen fusion, and how far the mismatch can be believed."""
         encoder, density, mismatch, made, told = found
@@ -169,7 +176,7 @@ class FusionView(ComparePanel):
         acts += f'<span class="ax-muted">{escape(MEANT.get(line.how, ""))}</span>'
         return (
             f'<div class="body">{table(made, self.how)}<div class="who">{acts}</div>'
-            f"{strip(self.session, line.rows, 16)}</div>{alignment(encoder, told)}"
+            f"{strip(self.session, line.rows, PICTURED)}</div>{alignment(encoder, told)}"
         )
 
     def do_encoder(self, data: dict[str, Any]) -> None:

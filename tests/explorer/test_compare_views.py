@@ -172,6 +172,11 @@ def test_fusion_needs_a_mismatch_and_then_compares(session: Session) -> None:
     for how in FUSIONS:
         assert f'data-how="{how}"' in view.board.markup
     assert f"<b>{rho['arithmetic']:.2f}</b>" in view.board.markup
+    before, rows = view.board.markup, view.pictured(view.found)
+    session.focus_on(int(np.setdiff1d(np.arange(300), rows)[0]))
+    assert view.board.markup is before, "nothing of it is in focus: it is not sent again"
+    session.focus_on(int(rows[0]))
+    assert view.board.markup.count('class="focus" data-do="focus"') == 1
     view._on_click({"do": "show", "how": "density"})
     view._on_click({"do": "take"})
     assert len(session.selection) == 200
