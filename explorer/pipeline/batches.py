@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from explorer.pipeline.roles import numbers
 from explorer.survey.records import Image, Spectrum
 from explorer.survey.store import Survey
 from kernels.embedding.batches import Columns, Events, Images, Spectra, Text, XSpectra
@@ -78,8 +78,7 @@ NOT_MEASURED = re.compile(
 
 def measured_columns(survey: Survey) -> list[str]:
     """The catalogue's columns of numbers, less positions, numbers of objects, and the truth of a simulation."""
-    numbers = [n for n, kind in survey.columns.items() if pa.types.is_floating(kind) or pa.types.is_integer(kind)]
-    return [n for n in numbers if not NOT_MEASURED.search(n)]
+    return [n for n in numbers(survey) if not NOT_MEASURED.search(n)]
 
 
 def rows_with(survey: Survey, modality: str) -> np.ndarray:

@@ -47,6 +47,11 @@ def confounding(survey: Survey) -> dict[str, np.ndarray]:
     return {role if names[role] == role else f"{role} ({names[role]})": v for role, v in found.items() if v is not None}
 
 
+def numbers(survey: Survey) -> list[str]:
+    """The catalogue's columns of numbers."""
+    return [n for n, kind in survey.columns.items() if pa.types.is_floating(kind) or pa.types.is_integer(kind)]
+
+
 def quantities(survey: Survey, at_most: int = 6) -> list[str]:
     """Numeric columns that a probe may be asked for: redshift, mass, star formation… before other numbers."""
     first = [column_of(survey, "redshift"), "logmass", "logsfr", "log_mass", "log_sfr", "mass", "sfr", "metallicity"]

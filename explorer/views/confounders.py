@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from explorer.pipeline.roles import numbers
 from explorer.session import confounders
+from explorer.session.verdict import text_columns
 from explorer.views import _charts as charts
 from explorer.views._compare import ComparePanel, button, choice, toggle
 from explorer.views._theme import empty, escape
@@ -74,10 +76,8 @@ class ConfoundersView(ComparePanel):
     def head(self) -> str:
         """Another column to look at."""
         survey, here = self.session.survey, self.columns()
-        numbers = [
-            n for n, kind in survey.columns.items() if str(kind) in ("float", "double", "int32", "int64", "string")
-        ]
-        options = {"add a column": ""} | {n: n for n in numbers if n not in here}
+        known = {*numbers(survey), *text_columns(survey)}
+        options = {"add a column": ""} | {n: n for n in survey.columns if n in known and n not in here}
         return choice("add", "", options, "", "Correlate the scores with another column")
 
     def draw(self, found: Any) -> str:

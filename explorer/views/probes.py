@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from explorer.pipeline.roles import quantities
+from explorer.pipeline.roles import numbers, quantities
 from explorer.session import probing
 from explorer.views import _charts as charts
 from explorer.views._compare import ComparePanel, button, choice, toggle
 from explorer.views._theme import empty, escape
 
 FIRST = 3  # quantities that are asked for before anything is chosen
-NUMBERS = ("float", "double", "int32", "int64")
 TOLD = {
     "lgbm_r2": "how much is there (LightGBM)",
     "gap": "what is not linear",
@@ -87,9 +86,7 @@ class ProbesView(ComparePanel):
 
     def numbers(self) -> list[str]:
         """Columns that can be probed for."""
-        return [
-            n for n, kind in self.session.survey.columns.items() if str(kind) in ("float", "double", "int32", "int64")
-        ]
+        return numbers(self.session.survey)
 
     def load(self) -> Any:
         """What was computed for the chosen quantities."""

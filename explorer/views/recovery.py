@@ -107,9 +107,7 @@ class RecoveryView(ComparePanel):
         frame, survey = found[0], self.session.survey
         if frame is None:
             if not recovered.possible(survey):
-                return empty(
-                    "Nothing can be injected", "It needs images or spectra, and a space whose encoder is stored"
-                )
+                return empty("Nothing can be injected", "It needs images, and a space whose encoder is stored")
             go = button(
                 "inject", f"Inject into {HOSTS} objects", "Injected, embedded anew, scored", "go", self._busy is None
             )
