@@ -154,7 +154,7 @@ class CorrelationsView:
 
     def _draw(self) -> None:
         if self.found is not None:
-            self.board.markup = render_correlations(self.found, self.session.color_by)
+            self.board.markup = render_correlations(self.found, self.session.color_by.strip("`"))
 
     def _failed(self, error: Exception) -> None:
         self.board.markup = failure(error, "The correlations could not be measured")
@@ -162,4 +162,7 @@ class CorrelationsView:
     def _on_click(self, data: dict[str, Any]) -> None:
         if data.get("do") == "colour":
             name = str(data.get("column", ""))
-            self.session.color_by = name if name.isidentifier() else f"`{name}`"
+            try:
+                self.session.color_by = name if name.isidentifier() else f"`{name}`"
+            except (LookupError, ValueError) as error:  # what a person asked is answered on the page
+                self.screen.notice = error

@@ -214,9 +214,16 @@ class PapersView:
         self.board.markup = f'<div class="pp" data-scroll="{self.session.focus}">{seek}{said}{self.body}</div>'
 
     def _failed(self, error: Exception) -> None:
-        self.board.markup = failure(error, "The papers could not be shown")
+        self.said = ""
+        self._show(failure(error, "The papers could not be shown"))
 
     def _on_click(self, data: dict[str, Any]) -> None:
+        try:
+            self._do(data)
+        except Exception as error:  # what a person asked is answered on the page
+            self.screen.notice = error
+
+    def _do(self, data: dict[str, Any]) -> None:
         what = data.get("do")
         if what == "focus":
             self.session.focus_on(int(data["row"]))

@@ -15,7 +15,7 @@ import panel as pn
 from explorer.session import feedback, ranking, stability
 from explorer.views._board import Board
 from explorer.views._ranktable import CSS, Line, act, decimals, table
-from explorer.views._theme import empty, failure, screen_of, skeleton
+from explorer.views._theme import empty, escape, failure, screen_of, skeleton
 from explorer.views._work import Work
 
 __all__ = ["PAGE", "Line", "RankingView", "decimals", "place_of", "scores_given", "table"]
@@ -186,7 +186,7 @@ class RankingView:
 
     def _spread_head(self) -> str:
         told = stability.told(self.session)
-        share, runs = 100 * float(told.get("level", 0.9)), told.get("runs", "?")
+        share, runs = 100 * float(told.get("level", 0.9)), escape(told.get("runs", "?"))
         tip = f"Between which places it stands in {share:.0f} % of {runs} runs. Click: "
         tip += "back to the ranking" if self.surest else "by the worse end, what is strange in every run first"
         sign = "± ▾" if self.surest else "±"

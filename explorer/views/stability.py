@@ -90,8 +90,9 @@ class StabilityView(ComparePanel):
         apart = int(np.count_nonzero(~dull))
         says = (
             f"<b>{count(sure[0])}</b> rows are within the first 10 in {100 * told.get('level', 0.9):.0f} % of "
-            f"{told.get('runs', '?')} runs, <b>{count(sure[1])}</b> within the first 100; {apart} of these {len(rows)} "
-            f"can be told from their neighbours. Two runs: Spearman {told.get('spearman', float('nan')):.2f}, "
+            f"{escape(told.get('runs', '?'))} runs, <b>{count(sure[1])}</b> within the first 100; {apart} of these "
+            f"{len(rows)} can be told from their neighbours. Two runs: "
+            f"Spearman {told.get('spearman', float('nan')):.2f}, "
             f"{told.get('retention', float('nan')):.0f} % of the top 1 % retained."
         )
         return f'<div class="body">{picture}</div><div class="says">{says}</div>'
