@@ -107,13 +107,16 @@ def again(session: Any, recipes: object) -> None:
     from explorer.session import confounders, feedback
 
     makers = {feedback.NAME: feedback.scores, confounders.MATCHED: confounders.scores}
-    needs = {feedback.NAME: {"method": str, "user": str, "marks": int}, confounders.MATCHED: {"bins": int}}
+    needs: dict[str, dict[str, type]] = {
+        feedback.NAME: {"method": str, "user": str, "marks": int},
+        confounders.MATCHED: {"bins": int},
+    }
     if not isinstance(recipes, list) or not all(isinstance(r, dict) for r in recipes):
         raise ValueError("derived_scores of a saved exploration is a list of recipes")
     for recipe in recipes:
         if recipe.get("kind") not in makers:
             raise ValueError(f"no derived score of the kind {recipe.get('kind')!r}. There are: {', '.join(makers)}")
-        wanted = {"space": str, "name": str, "from": str, **needs[recipe["kind"]]}
+        wanted: dict[str, type] = {"space": str, "name": str, "from": str, **needs[recipe["kind"]]}
         lacks = [key for key, kind in wanted.items() if not isinstance(recipe.get(key), kind)]
         if lacks:
             raise ValueError(f"the recipe of a derived score lacks {', '.join(lacks)}: save the exploration again")

@@ -56,8 +56,8 @@ def lines(survey: Any, encoder: str, density: str, mismatch: str) -> list[Line]:
     for how, scores in fused.items():
         mine = top(scores, TOP)
         first = top(scores, max(1, round(np.isfinite(scores).sum() / 100)))
-        named = [] if truth is None else sorted({k for k in truth if k} - {"normal"})
-        kinds = {k: float(np.mean(truth[first] == k)) for k in named}
+        shown = np.empty(0, object) if truth is None else truth
+        kinds = {k: float(np.mean(shown[first] == k)) for k in sorted({k for k in shown if k} - {"normal"})}
         kept = 100 * len(np.intersect1d(mine, best)) / max(len(mine), 1)
         out.append(Line(how, rho.get(how, 1.0), kept, mine, kinds))
     return out
