@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,7 +18,17 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="explorer", description=(explorer.__doc__ or "").split("\n\n")[0])
     top.add_argument("--version", action="version", version=f"explorer {explorer.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_survey_commands, _study_commands, _model_commands):
+        add(commands)
+    serve = commands.add_parser("serve", help="the dashboard")
+    serve.add_argument("survey", nargs="+", help="folders of surveys, or cards' names")
+    _serving(serve)
+    serve.set_defaults(run=_serve)
+    return top
 
+
+def _survey_commands(commands: Any) -> None:
+    """What makes a survey."""
     demo = commands.add_parser("demo", help="the simulated survey, prepared and served")
     demo.add_argument("-n", type=int, default=5000, help="objects to simulate the first time (default 5000)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the simulation (default 0)")
@@ -62,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
     )
     prepare.set_defaults(run=_prepare)
 
+
+def _study_commands(commands: Any) -> None:
+    """What compares and judges."""
     report = commands.add_parser("report", help="the study of paper P0 as tables, figures and one page")
     report.add_argument("survey", help="folder of a survey, or a card's name")
     report.add_argument("--out", type=Path, help="folder (default: report in the survey's folder)")
@@ -103,6 +117,9 @@ def parser() -> argparse.ArgumentParser:
     study.add_argument("--to", type=Path, help="folder for the tables as CSV")
     study.set_defaults(run=_study)
 
+
+def _model_commands(commands: Any) -> None:
+    """What writes and what learns."""
     caption = commands.add_parser("caption", help="write words for objects, to search by (goes on where it stopped)")
     caption.add_argument("survey", help="folder of a survey, or a card's name")
     caption.add_argument(
@@ -121,12 +138,6 @@ def parser() -> argparse.ArgumentParser:
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from a stopped run (default)"
     )
     train.set_defaults(run=_train)
-
-    serve = commands.add_parser("serve", help="the dashboard")
-    serve.add_argument("survey", nargs="+", help="folders of surveys, or cards' names")
-    _serving(serve)
-    serve.set_defaults(run=_serve)
-    return top
 
 
 def _serving(command: argparse.ArgumentParser) -> None:
