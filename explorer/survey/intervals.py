@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.survey.store import _fixed, _matrix
+from explorer.survey import arrays
 
 if TYPE_CHECKING:
     from explorer.survey.store import Survey
@@ -29,14 +29,14 @@ def put(survey: Survey, space: str, scorer: str, intervals: np.ndarray, provenan
     if values.shape[1] != 3:
         raise ValueError(f"an interval is low, median and high: (n, 3), not {values.shape}")
     told = {**provenance, "of": _made(survey, space, scorer)}
-    survey._put({column(space, scorer): _fixed(values)}, told, "stability")
+    survey._put({column(space, scorer): arrays.fixed(values)}, told, "stability")
 
 
 def of(survey: Survey, space: str, scorer: str) -> np.ndarray | None:
     """(n, 3) float32 low, median and high places, NaN where unknown; None where the score as it is has none."""
     if not known(survey, space, scorer):
         return None
-    return survey._cached_column(column(space, scorer), _matrix)
+    return survey._cached_column(column(space, scorer), arrays.matrix)
 
 
 def known(survey: Survey, space: str, scorer: str) -> bool:

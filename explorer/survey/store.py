@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from explorer.survey import payload, schema
+from explorer.survey import arrays, payload, schema
 from explorer.survey.files import SurveyError, now, read_meta, write_meta, writer_lock
 from explorer.survey.records import Events, Image, Spectrum, XSpectrum
 from explorer.survey.writer import SurveyWriter
@@ -140,12 +140,12 @@ class Survey:
     @property
     def ids(self) -> np.ndarray:
         """(n,) str, the rows' ids."""
-        return self._cached_column("id", lambda c: _frozen(c.to_numpy(zero_copy_only=False).astype(str)))
+        return self._cached_column("id", arrays.names)
 
     @property
     def object_ids(self) -> np.ndarray:
         """(n,) str, the ids of the things observed."""
-        return self._cached_column("object_id", lambda c: _frozen(c.to_numpy(zero_copy_only=False).astype(str)))
+        return self._cached_column("object_id", arrays.names)
 
     def ids_of(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         """The ids of these rows."""
@@ -172,9 +172,7 @@ class Survey:
     def has(self, modality: str) -> np.ndarray:
         """(n,) bool, the rows that have this modality."""
         self._known("modality", modality, list(self.modalities))
-        return self._cached_column(
-            f"has:{modality}", lambda c: _frozen(c.fill_null(False).to_numpy(zero_copy_only=False))
-        )
+        return self._cached_column(f"has:{modality}", arrays.values)
 
     # -- the catalogue --------------------
 
@@ -183,7 +181,7 @@ class Survey:
         if name in ("id", "object_id"):
             return self.ids if name == "id" else self.object_ids
         self._known("column", name, list(self.columns))
-        return self._cached_column(name, _values)
+        return self._cached_column(name, arrays.values)
 
     def table(self, rows: np.ndarray | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """The catalogue of these rows (all, where None) as a frame, with ``id`` first."""
@@ -264,50 +262,43 @@ class Survey:
     def embedding(self, space: str) -> np.ndarray:
         """(n, d) float32 vectors of a space; NaN rows where an object lacks the modality."""
         self._known("space", space, self.spaces)
-        return self._cached_column(f"space:{space}", _matrix)
+        return self._cached_column(f"space:{space}", arrays.matrix)
 
     def layout(self, space: str, name: str = "umap") -> np.ndarray:
         """(n, 2) float32 positions; NaN where missing."""
         self._known("layout", name, self.layouts(space))
-        return self._cached_column(f"layout:{space}:{name}", _matrix)
+        return self._cached_column(f"layout:{space}:{name}", arrays.matrix)
 
     def score(self, space: str, scorer: str) -> np.ndarray:
         """(n,) float64, higher is more anomalous; NaN where missing, infinite where the scorer gave no number."""
         self._known_score(space, scorer)
-        return self._cached_column(f"score:{space}:{scorer}", _values)
+        return self._cached_column(f"score:{space}:{scorer}", arrays.values)
 
     def rank(self, space: str, scorer: str) -> np.ndarray:
         """(n,) int64, 1 for the most anomalous, 0 where missing."""
         self._known_score(space, scorer)
-        return self._cached_column(
-            f"rank:{space}:{scorer}",
-            lambda c: _frozen(c.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)),
-        )
+        return self._cached_column(f"rank:{space}:{scorer}", arrays.places)
 
     def percentile(self, space: str, scorer: str) -> np.ndarray:
         """(n,) float64 in (0, 100], high is anomalous; NaN where missing."""
         places = self.rank(space, scorer)
         key = self._key(f"rank:{space}:{scorer}")
-        return self._cached(("percentile", key), lambda: _frozen(percentile(places)))
+        return self._cached(("percentile", key), lambda: arrays.frozen(percentile(places)))
 
     def put_embedding(self, space: str, vectors: np.ndarray, provenance: dict[str, Any] | None = None) -> None:
         """Store (n, d) vectors as a space, one atomic version; rows with a NaN are stored as missing."""
         if space.count("/") != 1 or ":" in space:
             raise ValueError(f"a space is named encoder/modality, not {space!r}")
-        self._put({f"space:{space}": _fixed(self._checked(vectors, 2))}, provenance, "embed")
+        self._put({f"space:{space}": arrays.fixed(self._checked(vectors, 2))}, provenance, "embed")
 
     def put_layout(self, space: str, name: str, xy: np.ndarray, provenance: dict[str, Any] | None = None) -> None:
         """Store (n, 2) positions as a layout of a space; rows with a NaN are stored as missing."""
-        self._put({f"layout:{space}:{name}": _fixed(self._checked(xy, 2))}, provenance, "lay out")
+        self._put({f"layout:{space}:{name}": arrays.fixed(self._checked(xy, 2))}, provenance, "lay out")
 
     def put_score(
-        self,
-        space: str,
-        scorer: str,
-        scores: np.ndarray,
-        provenance: dict[str, Any] | None = None,
+        self, space: str, scorer: str, scores: np.ndarray, provenance: dict[str, Any] | None = None,
         missing: np.ndarray | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Store (n,) scores and their ranks. Rows that the space lacks are null; other non-finite scores rank first.
 
         ``missing`` (n,) bool says which rows are null where it is not the space that tells, as for a mismatch that
@@ -393,55 +384,16 @@ class Survey:
         return (name, len(self), tuple(sorted((field.metadata or {}).items())))
 
     def _arrow(self, name: str) -> pa.Array:
-        return self._cached(("arrow", self._key(name)), lambda: _combined(self._dataset.to_table(columns=[name])[name]))
+        return self._cached(("arrow", self._key(name)), lambda: self._read(name))
+
+    def _read(self, name: str) -> pa.Array:
+        return arrays.combined(self._dataset.to_table(columns=[name])[name])
 
     def _cached_column(self, name: str, convert: Any) -> np.ndarray:
-        return self._cached(
-            ("array", self._key(name)),
-            lambda: convert(_combined(self._dataset.to_table(columns=[name])[name])),
-        )
+        return self._cached(("array", self._key(name)), lambda: convert(self._read(name)))
 
     def _cached(self, key: Any, make: Any) -> Any:
         with self._lock:
             if key not in self._cache:
                 self._cache[key] = make()
             return self._cache[key]
-
-
-def _combined(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-
-
-def _frozen(array: np.ndarray) -> np.ndarray:
-    if array.flags.writeable:
-        array.flags.writeable = False
-    return array
-
-
-def _values(column: pa.Array) -> np.ndarray:
-    if pa.types.is_boolean(column.type):
-        return _frozen(column.fill_null(False).to_numpy(zero_copy_only=False))
-    if pa.types.is_floating(column.type) or (pa.types.is_integer(column.type) and column.null_count == 0):
-        return _frozen(column.to_numpy(zero_copy_only=False))
-    if pa.types.is_integer(column.type):
-        return _frozen(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
-    return _frozen(column.to_numpy(zero_copy_only=False))
-
-
-def _matrix(column: pa.FixedSizeListArray) -> np.ndarray:
-    width = column.type.list_size
-    flat = np.asarray(column.values)[column.offset * width : (column.offset + len(column)) * width]
-    matrix = flat.reshape(-1, width).astype(np.float32, copy=False)
-    if column.null_count:
-        matrix = matrix.copy()
-        matrix[np.asarray(column.is_null())] = np.nan
-    return _frozen(matrix)
-
-
-def _fixed(matrix: np.ndarray) -> pa.FixedSizeListArray:
-    """A fixed-size-list column of float32 with nulls in place of rows that hold a NaN."""
-    matrix = np.ascontiguousarray(matrix, dtype=np.float32)
-    missing = ~np.isfinite(matrix).all(axis=1)
-    return pa.FixedSizeListArray.from_arrays(
-        pa.array(matrix.ravel()), matrix.shape[1], mask=pa.array(missing) if missing.any() else None
-    )
