@@ -125,7 +125,7 @@ def align(
     parts = split(survey, rows, seed, cutoff)
     of = {n: (pairs[0][r], pairs[1][r]) for n, r in parts.items()}
     chosen: dict[str, Any] = {"random_state": seed, **(options or {})}
-    folder = survey.cache_dir / "align" / f"{name}-{_digest(survey, a, b, seed, cutoff)}"
+    folder = survey.cache_dir / "align" / f"{name}-{digest(survey, a, b, seed, cutoff)}"
     searched: list[dict[str, Any]] = []
     if tune and len(of["calibration"][0]) > 3:
         chosen["temperature"], _ = tune_temperature(of["train"], of["calibration"], chosen)
@@ -139,7 +139,8 @@ def align(
     return Aligned(spaces, {n: rows[r] for n, r in parts.items()}, figures, chosen, searched)
 
 
-def _digest(survey: Survey, *of: Any) -> str:
+def digest(survey: Survey, *of: Any) -> str:
+    """Short name of two spaces, as they were made, and of what else a search depends on: its folder in the cache."""
     told = [survey.provenance(f"space:{s}").get("time", "") for s in of[:2]]
     return hashlib.sha256(json.dumps([*of, *told]).encode()).hexdigest()[:12]
 

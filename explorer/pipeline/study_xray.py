@@ -17,6 +17,7 @@ from explorer.pipeline import _study_xray_p2 as p2
 from explorer.pipeline import _study_xray_p3 as p3
 from explorer.pipeline._study_table import Table
 from explorer.pipeline._study_xray import Fitted, Sources, Tell, fit_seed, sources_of
+from explorer.pipeline.align import digest
 from explorer.survey.store import Survey
 from kernels.embedding.align.search import SMALL_GRID, grid_search, tune_temperature
 
@@ -59,7 +60,8 @@ def study(
     if seeds < 1:
         raise ValueError(f"seeds={seeds}: one or more")
     s = sources_of(survey, data, spectra, text)
-    options = chosen_options(s, epochs, survey.cache_dir / "align" / "study", search, tell)
+    of = digest(survey, s.spaces["spectra"], s.spaces["text"])  # what was tried on other vectors tells nothing
+    options = chosen_options(s, epochs, survey.cache_dir / "align" / f"study-{of}", search, tell)
     fits = [fit_seed(s, seed, epochs, members, options, tell) for seed in range(seeds)]
     tell("tables")
     linear, knn = p2.regressions(s, fits, "p2", "linear"), p2.regressions(s, fits, "p3", "knn")
