@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from explorer.session import photons
 from explorer.views import _xraypics as pics
-from explorer.views._board import Board
-from explorer.views._theme import empty, escape, failure, skeleton
-from explorer.views._work import Work
+from explorer.views._row import RowView
+from explorer.views._theme import empty, escape
 from kernels.preprocess.xray import hardness_ratios
 
 if TYPE_CHECKING:
-    import panel as pn
-
-    from explorer.session.session import Session
     from explorer.survey.store import Survey
 
 
@@ -62,38 +58,13 @@ def render_events(survey: Survey, row: int, ppad: bool = True) -> str:
     return f'<div class="xr">{pics.says(*told)}<div class="pic">{picture}</div>{pics.keys(*named)}</div>'
 
 
-class EventsView:
+class EventsView(RowView):
     """When the photons came, and with which energies."""
 
-    name = "events"
-    title = "Events"
-    place = "tab"
+    name, title, modality, css = "events", "Events", "events", pics.CSS
 
-    def __init__(self, session: Session):
-        self.session = session
-        self.work = Work(self._failed)
-        self.board = Board(None, pics.CSS, sizing_mode="stretch_both", margin=0, markup=skeleton())
-        self._watcher: Any = session.param.watch(lambda *_: self._draw(), ["focus", "version"])
-
-    @classmethod
-    def applies(cls, survey: Survey) -> bool:
-        """Whether the survey has events."""
-        return "events" in survey.modalities
-
-    def panel(self) -> pn.viewable.Viewable:
-        """The view."""
-        self.work.attach()
-        self._draw()
-        return self.board
-
-    def close(self) -> None:
-        """Stop listening to the session."""
-        self.work.close()
-        if self._watcher is not None:
-            self.session.param.unwatch(self._watcher)
-            self._watcher = None
-
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """The photons at once, the rate by PPAD when it is there."""
         row = self.session.focus
         if "events" not in self.session.survey.modalities:
             self.board.markup = empty("This survey has no events", "Ingest event lists to see them here.")
@@ -106,9 +77,3 @@ class EventsView:
     def _show_rate(self, made: tuple[int, str]) -> None:
         if made[0] == self.session.focus:
             self._show(made[1])
-
-    def _show(self, markup: str) -> None:
-        self.board.markup = markup
-
-    def _failed(self, error: Exception) -> None:
-        self.board.markup = failure(error, "The events could not be drawn")

@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from explorer.session import crossmodal
-from explorer.views._board import Board
-from explorer.views._theme import empty, escape, failure, screen_of, skeleton
-from explorer.views._work import Work
+from explorer.views._row import RowView
+from explorer.views._theme import empty, escape, skeleton
 
 if TYPE_CHECKING:
-    import panel as pn
-
     from explorer.session.session import Session
     from explorer.survey.store import Survey
 
@@ -127,37 +124,14 @@ def _near(survey: Survey, row: int, name: str) -> str:
     return f'<h3>Texts that its data call for</h3><div class="near">{lines}</div><p class="says">{told}</p>'
 
 
-class PapersView:
+class PapersView(RowView):
     """Summaries of papers, sources found by words, texts found by a source."""
 
-    name = "papers"
-    title = "Papers"
-    place = "tab"
+    name, title, modality, css = "papers", "Papers", "text", CSS
 
     def __init__(self, session: Session):
-        self.session, self.screen = session, screen_of(session)
         self.said, self.body = "", skeleton()
-        self.work = Work(self._failed)
-        self.board = Board(self._on_click, CSS, sizing_mode="stretch_both", margin=0, markup=skeleton())
-        self._watcher: Any = session.param.watch(lambda *_: self._draw(), ["focus", "version"])
-
-    @classmethod
-    def applies(cls, survey: Survey) -> bool:
-        """Whether the survey has texts."""
-        return "text" in survey.modalities
-
-    def panel(self) -> pn.viewable.Viewable:
-        """The view."""
-        self.work.attach()
-        self._draw()
-        return self.board
-
-    def close(self) -> None:
-        """Stop listening to the session."""
-        self.work.close()
-        if self._watcher is not None:
-            self.session.param.unwatch(self._watcher)
-            self._watcher = None
+        super().__init__(session)
 
     @property
     def alignment(self) -> str | None:
@@ -192,9 +166,10 @@ class PapersView:
         with self.session.together():
             self.session.select(survey.ids_of(found.rows), note=f"nearest in {found.space} to the words {words!r}")
             self.session.focus_on(int(found.rows[0]))
-        self._draw()
+        self.draw()
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """What is written of the row."""
         if "text" not in self.session.survey.modalities:
             self._show(empty("This survey has no texts", "Ingest summaries in words to see them here."))
             return
@@ -215,15 +190,10 @@ class PapersView:
 
     def _failed(self, error: Exception) -> None:
         self.said = ""
-        self._show(failure(error, "The papers could not be shown"))
+        super()._failed(error)
 
-    def _on_click(self, data: dict[str, Any]) -> None:
-        try:
-            self._do(data)
-        except Exception as error:  # what a person asked is answered on the page
-            self.screen.notice = error
-
-    def _do(self, data: dict[str, Any]) -> None:
+    def do(self, data: dict[str, Any]) -> None:
+        """Look at a source, select those of a paper, search by words."""
         what = data.get("do")
         if what == "focus":
             self.session.focus_on(int(data["row"]))

@@ -8,13 +8,10 @@ import numpy as np
 
 from explorer.session import photons
 from explorer.views import _xraypics as pics
-from explorer.views._board import Board
-from explorer.views._theme import empty, escape, failure, skeleton
-from explorer.views._work import Work
+from explorer.views._row import RowView
+from explorer.views._theme import empty, escape
 
 if TYPE_CHECKING:
-    import panel as pn
-
     from explorer.session.session import Session
     from explorer.survey.store import Survey
 
@@ -53,51 +50,25 @@ def render_xspectrum(survey: Survey, row: int, model: str = "power law") -> str:
     )
 
 
-class XSpectrumView:
+class XSpectrumView(RowView):
     """Counts by energy, and the model that they were folded against."""
 
-    name = "xspectrum"
-    title = "X-ray spectrum"
-    place = "tab"
+    name, title, modality, css = "xspectrum", "X-ray spectrum", "xspectrum", pics.CSS
 
     def __init__(self, session: Session):
-        self.session, self.model = session, "power law"
-        self.work = Work(self._failed)
-        self.board = Board(self._on_click, pics.CSS, sizing_mode="stretch_both", margin=0, markup=skeleton())
-        self._watcher: Any = session.param.watch(lambda *_: self._draw(), ["focus", "version"])
+        self.model = "power law"
+        super().__init__(session)
 
-    @classmethod
-    def applies(cls, survey: Survey) -> bool:
-        """Whether the survey has X-ray spectra."""
-        return "xspectrum" in survey.modalities
-
-    def panel(self) -> pn.viewable.Viewable:
-        """The view."""
-        self.work.attach()
-        self._draw()
-        return self.board
-
-    def close(self) -> None:
-        """Stop listening to the session."""
-        self.work.close()
-        if self._watcher is not None:
-            self.session.param.unwatch(self._watcher)
-            self._watcher = None
-
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """The spectrum with the chosen model."""
         row, model = self.session.focus, self.model
         if "xspectrum" not in self.session.survey.modalities:
             self.board.markup = empty("This survey has no X-ray spectra", "Ingest PHA files to see them here.")
             return
         self.work.run("xspectrum", lambda: render_xspectrum(self.session.survey, row, model), self._show)
 
-    def _on_click(self, data: dict[str, Any]) -> None:
+    def do(self, data: dict[str, Any]) -> None:
+        """Fold another model."""
         if data.get("do") == "model" and data.get("model") in photons.MODELS:
             self.model = str(data["model"])
-            self._draw()
-
-    def _show(self, markup: str) -> None:
-        self.board.markup = markup
-
-    def _failed(self, error: Exception) -> None:
-        self.board.markup = failure(error, "The spectrum could not be drawn")
+            self.draw()
