@@ -182,7 +182,7 @@ class Page:
                 found[name] = name
         order = sorted(found, key=lambda n: (FIRST.index(n) if n in FIRST else math.inf, n))
         if order and not self._tab_names:
-            self.screen.tab = order[0]
+            self._look_at(order[0])
         for name in order:
             if name not in self._tab_names:
                 self._tab_names.append(name)
@@ -193,14 +193,17 @@ class Page:
             self._tabs.append(("Objects", note))
 
     def _on_tab(self, event: Any) -> None:
-        self.screen.tab = self._tab_names[event.new] if event.new < len(self._tab_names) else ""
+        self._look_at(self._tab_names[event.new] if event.new < len(self._tab_names) else "")
+
+    def _look_at(self, tab: str) -> None:
+        self.screen.tabs = {**self.screen.tabs, id(self): tab}
 
     def close(self) -> None:
         """Let go of the session: every view, every watcher."""
-        self.screen.tab = ""
         for view in self.views:
             view.close()
         self.views = []
+        self.screen.tabs = {page: tab for page, tab in self.screen.tabs.items() if page != id(self)}
         self.header.close()
         for watcher in self._watching:
             self.screen.param.unwatch(watcher)

@@ -216,9 +216,13 @@ class Screen(param.Parameterized):
     thumbnails = param.Selector(default="auto", objects=["auto", "on", "off"], doc="thumbnails on the map")
     shown = param.Integer(default=-1, doc="rows inside the map's window, -1 before it is drawn")
     again = param.Integer(default=0, doc="how often a re-ranking by the marks was asked for")
-    tab = param.String(default="", doc="the tab that is looked at; '' where every view is seen")
+    tabs = param.Dict(default={}, doc="page → the tab that is looked at on it")
     help = param.Boolean(default=False, doc="whether the list of keys is shown")
     notice = param.ClassSelector(default=None, class_=(str, Exception), doc="what the page has to tell, once")
+
+    def seen(self, name: str) -> bool:
+        """Whether a view's tab is looked at on one of the session's pages; True where there is no page."""
+        return not self.tabs or name in self.tabs.values()
 
 
 _SCREENS: weakref.WeakKeyDictionary[Any, Screen] = weakref.WeakKeyDictionary()

@@ -92,7 +92,7 @@ class NeighboursView:
         self.upload.param.watch(self._on_file, ["value"])
         self._watching: list[tuple[param.Parameterized, Any]] = []
         self._late = False
-        self._watch(self.screen, self._on_tab, ["tab"])
+        self._watch(self.screen, self._on_tab, ["tabs"])
         self._watch(session, self._on_focus, ["focus"])
         self._watch(session, self._go, ["space", "version", "marked"])
         self._watch(session, self._on_selection, ["selection"])
@@ -157,7 +157,7 @@ class NeighboursView:
             self._go()
 
     def _go(self) -> None:
-        self._late = self.screen.tab not in ("", self.name)
+        self._late = not self.screen.seen(self.name)
         if self._late:  # done when the tab is looked at
             return
         session, row, file, controls = self.session, self.pinned, self.file, self.controls

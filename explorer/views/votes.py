@@ -116,7 +116,7 @@ class VotesView:
         self.figures = pn.Column(**stretch)
         self._watching: list[tuple[param.Parameterized, Any]] = []
         self._late = False
-        self._watch(self.screen, self._on_tab, ["tab"])
+        self._watch(self.screen, self._on_tab, ["tabs"])
         self._watch(session, self._on_focus, ["focus"])
         self._watch(session, self._go, ["space", "version"])
         self._watch(session, self._on_marks, ["marked"])
@@ -161,7 +161,7 @@ class VotesView:
             self._go()
 
     def _go(self) -> None:
-        self._late = self.screen.tab not in ("", self.name)
+        self._late = not self.screen.seen(self.name)
         if self._late:  # done when the tab is looked at
             return
         session, row, controls, theme = self.session, self.row, self.controls, self.screen.theme

@@ -109,6 +109,24 @@ def test_pages_that_close_leave_nothing_behind(tiny_survey: Any) -> None:
     assert not pages, "a closed page is not kept alive"
 
 
+def test_a_second_page_does_not_hide_the_tab_that_is_open_on_the_first(session: Session) -> None:
+    first = Page(session)
+    first._tabs.active = first._tab_names.index("neighbours")
+    second = Page(session)
+    seen, hidden = (next(v for v in page.views if v.name == "neighbours") for page in (first, second))
+    session.focus_on(7)
+    assert seen.found[session.space].index[0] == 7
+    assert hidden.found[session.space].index[0] == 7, "the screen is one: a view that is seen on a page is drawn on all"
+    second.close()
+    first._tabs.active = first._tab_names.index("mosaic")
+    session.focus_on(8)
+    assert seen.found[session.space].index[0] == 7, "nobody looks at it"
+    first._tabs.active = first._tab_names.index("neighbours")
+    assert seen.found[session.space].index[0] == 8
+    first.close()
+    assert screen_of(session).tabs == {}
+
+
 def test_a_space_and_a_score_that_come_later_appear(page: Page, session: Session) -> None:
     survey = session.survey
     survey.put_embedding("late/joint", np.random.default_rng(0).normal(size=(len(survey), 4)))
