@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explorer.pipeline.align import align, discussed, keys_of, load_aligner, space_of
+from explorer.pipeline.align import align, digest, discussed, keys_of, load_aligner, space_of
 from explorer.pipeline.prepare import prepare
 from explorer.survey.simulate import write
 from explorer.survey.store import Survey
@@ -55,6 +55,15 @@ def test_any_pair_of_modalities_and_the_choice_of_settings(survey: Survey, capsy
     later = align(survey, "photons/events", "tfidf/text", QUICK, name="later", cutoff=2012)
     years = [survey.column("paper_years")[r] for r in later.splits["test"]]
     assert all(min(map(int, y.split(";"))) > 2012 for y in years)
+
+
+def test_a_search_is_kept_by_the_spaces_as_they_were_made(survey: Survey) -> None:
+    names = {digest(survey, "photons/events", "tfidf/text"), digest(survey, "photons/xspectrum", "tfidf/text")}
+    vectors = np.nan_to_num(survey.embedding("photons/events"))
+    survey.put_embedding("other/events", vectors)
+    first = digest(survey, "other/events", "tfidf/text")
+    survey.put_embedding("other/events", 2 * vectors, {"time": "later"})
+    assert len({*names, first, digest(survey, "other/events", "tfidf/text")}) == 4
 
 
 def test_summaries_that_say_nothing_are_no_partners(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
