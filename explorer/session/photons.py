@@ -9,6 +9,7 @@ import numpy as np
 
 from explorer.survey.records import Events, XSpectrum
 from explorer.survey.simulate import xray
+from kernels.embedding.batches import merged
 
 if TYPE_CHECKING:
     from explorer.survey.store import Survey
@@ -62,9 +63,7 @@ def light_curve(events: Events, cells: int = 0, p0: float = 0.01) -> LightCurve:
     order = np.argsort(events.time, kind="stable")
     time = np.asarray(events.time, np.float64)[order]
     energy = None if events.energy is None else np.asarray(events.energy, np.float64)[order]
-    gti = np.asarray(events.gti, np.float64).reshape(-1, 2)
-    gti = gti[(gti[:, 1] > gti[:, 0]) & np.isfinite(gti).all(axis=1)]
-    gti = gti[np.argsort(gti[:, 0])]
+    gti = merged(events.gti)
     if not len(gti):
         if not len(time):
             return LightCurve(*(np.empty(0),) * 4, np.empty((0, 3)), np.empty((0, 2)), time, energy, 0, False)

@@ -80,7 +80,7 @@ class Events:
             np.full(len(o), np.nan, np.float32) if e is None else np.asarray(e, np.float32)[o]
             for e, o in zip(energies, order, strict=True)
         ]
-        gti = [_merged(g) for g in gtis]
+        gti = [merged(g) for g in gtis]
         return cls(
             np.concatenate([*time, np.empty(0)]),
             np.concatenate([*energy, np.empty(0, np.float32)]),
@@ -101,7 +101,7 @@ class Events:
         )
 
 
-def _merged(gti: np.ndarray) -> np.ndarray:
+def merged(gti: np.ndarray) -> np.ndarray:
     """(j, 2) float64 intervals in order, those that overlap joined, empty and broken ones left out."""
     gti = np.asarray(gti, np.float64).reshape(-1, 2)
     gti = gti[np.isfinite(gti).all(axis=1) & (gti[:, 1] > gti[:, 0])]

@@ -74,6 +74,9 @@ def test_light_curves_of_odd_lists() -> None:
     assert mixed.time.tolist() == [5.0, 50.0]
     assert mixed.energy is not None
     assert mixed.energy.tolist() == [2.0, 1.0], "energies keep to their photons"
+    twice = photons.light_curve(Events(mixed.time, None, np.array([[50.0, 150.0], [0.0, 100.0]])))
+    assert (twice.exposure, twice.live.sum()) == (150.0, pytest.approx(150.0)), "no second counts twice"
+    assert twice.blocks[:, 1].max() == pytest.approx(150.0)
     bare = photons.light_curve(Events(np.array([3.0, 9.0]), None, np.empty((0, 2))))
     assert bare.exposure == 6.0
     assert bare.energy is None
