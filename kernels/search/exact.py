@@ -118,7 +118,7 @@ def _stream(space: Space, a: Rows, q: Rows, k: int, ids: np.ndarray) -> np.ndarr
         partial(_kernels.stream, ids[first:last], *given, heap_loss[s], heap_row[s])
         for s, (first, last) in enumerate(stretches)
     )
-    return heap_row.transpose(1, 0, 2).reshape(len(q), -1)
+    return heap_row.transpose(1, 0, 2).reshape(len(q), len(stretches) * k)
 
 
 def _tiles(space: Space, a: Rows, q: Rows, k: int, ids: np.ndarray, memory: int, progress: Progress) -> np.ndarray:

@@ -125,6 +125,7 @@ def test_bad_input_is_right_or_a_clear_error():
     distance, rows = index.query(Q[:2], 4, mask=np.zeros(50, bool))
     assert (rows == -1).all()
     assert np.isnan(distance).all()
+    assert index.query(Q[:0], 4)[1].shape == (0, 4)
     distance, rows = index.self_join(60)
     assert (np.sort(rows, axis=1)[:, -49:] >= 0).all()
     assert (rows[:, 49:] == -1).all()
