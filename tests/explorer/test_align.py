@@ -86,6 +86,8 @@ def test_what_cannot_be_aligned_is_said(survey: Survey, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no alignment called 'none'"):
         load_aligner(survey, "none")
     small = Survey.open(write("simulated-xray", tmp_path / "small", 16, workers=0))
+    with pytest.raises(ValueError, match="no space of text yet: explorer prepare --encoders tfidf"):
+        space_of(small, "text")
     prepare(small, ["photons", "tfidf"], [], [], progress=lambda *_: None)
     with pytest.raises(ValueError, match="24 are needed"):
         align(small, "events", "text", QUICK)
