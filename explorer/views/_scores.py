@@ -14,7 +14,7 @@ _KNOWN = {
     "mismatch-colour": ("σ", "image colours against synthetic photometry of the spectrum, in robust sigma"),
     "mismatch-template": ("σ", "spectrum against templates at the catalogue's redshift, in sigma"),
     "mismatch-redshift": ("scatter", "photometric against spectroscopic redshift, in units of the local scatter"),
-    "feedback": ("mark", "the mark from 0 to 5 that your marks make expected, artefacts pushed down"),
+    "feedback": ("expected", "the mark from 0 to 5 that your marks make expected, artefacts pushed down"),
     "maf": ("−ln L", "negative log-likelihood of a masked autoregressive flow"),
     "gmm": ("−ln L", "negative log-likelihood of a Gaussian mixture"),
     "knn": ("distance", "mean distance to the nearest neighbours"),

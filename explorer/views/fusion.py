@@ -165,7 +165,7 @@ class FusionView(ComparePanel):
         if made is None:
             tip = "Cosine where it means something, a fitted alignment, calibration and the fusions"
             go = button("make", f"Compute for {encoder}", tip, "go", self._busy is None)
-            hint = "explorer report SURVEY computes them for every encoder"
+            hint = "explorer report SURVEY computes it for every encoder"
             words = f"<b>The mismatch of image and spectrum is not scored yet</b><span>{hint}</span><span>{go}</span>"
             return f'<div class="ax-empty">{words}</div>'
         line = next(one for one in made if one.how == self.how)

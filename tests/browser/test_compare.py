@@ -81,7 +81,7 @@ def test_marks_re_rank_and_the_old_score_is_there_to_go_back_to(seen: Seen) -> N
     seen.soon(lambda: len(clump & set(seen.ids())) >= 11, "what looks like the marked comes up")
     assert len(clump & set(before)) < 5
     assert page.locator('select[data-do="scorer"]').input_value() == "feedback"
-    assert page.locator(".rk thead").inner_text().split()[2].casefold() == "mark"
+    assert page.locator(".rk thead").inner_text().split()[2].casefold() == "expected"
 
     page.locator('.rk [data-do="next"]').click()
     seen.soon(lambda: seen.number("selected") == 20, "twenty to look at next")
