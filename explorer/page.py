@@ -200,15 +200,18 @@ class Page:
 
     def close(self) -> None:
         """Let go of the session: every view, every watcher."""
-        for view in self.views:
-            view.close()
-        self.views = []
-        self.screen.tabs = {page: tab for page, tab in self.screen.tabs.items() if page != id(self)}
-        self.header.close()
         for watcher in self._watching:
             self.screen.param.unwatch(watcher)
         self._watching = []
         self.session.param.unwatch(self._version)
+        self.header.close()
+        views, self.views = self.views, []
+        for view in views:
+            try:
+                view.close()
+            except Exception:  # one that cannot be closed must not hold the others
+                _log.exception("the view %s cannot be closed", view.name)
+        self.screen.tabs = {page: tab for page, tab in self.screen.tabs.items() if page != id(self)}
 
     # -- what happens on the page --------------------
 

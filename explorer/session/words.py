@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from explorer.survey.store import Survey
 
 NEAR = 3.0  # arcsec within which a position that is typed finds what lies there
+FAR = 120.0  # arcsec beyond which the nearest row is told of, but not looked at
+LEAST = 0.2  # share of the best similarity below which a row does not fit the words
 _documents = Shared(4)
 
 
@@ -66,8 +68,10 @@ def widened(text: str) -> str:
 
 
 def search(session: Session, text: str, k: int = 50, where: str = "") -> pd.DataFrame:
-    """The ``k`` rows that fit the words best, selected in that order: ``id``, ``similarity``; ``attrs["how"]`` says
-    by what they were judged."""
+    """At most ``k`` rows that fit the words, the best first, selected in that order: ``id``, ``similarity``.
+
+    ``attrs["how"]`` says by what they were judged. Rows under a fifth of the best similarity are left out.
+    """
     if k < 1 or int(k) != k:
         raise ValueError(f"k={k!r}: ask for one row or more")
     return take(session, text, judge(session.survey, text), k, where)
@@ -83,6 +87,8 @@ def take(session: Session, text: str, judged: Judged, k: int = 50, where: str = 
         fits[~mask] = np.nan
     order = np.argsort(-np.where(np.isnan(fits), -np.inf, fits), kind="stable")[: int(k)]
     order = order[np.isfinite(fits[order])]
+    if len(order) and fits[order[0]] > 0:
+        order = order[fits[order] >= LEAST * fits[order[0]]]
     ids = session.survey.ids_of(order)
     with session.together():
         session.select(list(ids), note=f"words {text!r} by {judged.how}")
@@ -170,6 +176,8 @@ def _go_to(session: Session, ra: float, dec: float) -> str:
         raise UnknownName("position", f"{ra} {dec}", [], f"no row of {survey.name} has a position")
     row = int(np.nanargmax(cosine))
     apart = float(np.degrees(np.arccos(np.clip(cosine[row], -1, 1)))) * 3600
+    if apart > FAR:
+        return f"nothing within {NEAR:g} arcsec; the nearest row lies {apart / 3600:,.2f} degrees away"
     session.focus_on(row)
     return f"nothing within {NEAR:g} arcsec; the nearest row lies {apart:,.1f} arcsec away"
 

@@ -222,6 +222,7 @@ def test_words_find_what_they_say(made):
     assert session.selection.order.tolist() == found.index.tolist()
     assert (np.diff(found["similarity"]) <= 0).all()
     truth = made.column("truth")
+    assert found["similarity"].iloc[-1] >= 0.2 * found["similarity"].iloc[0]
     share = (truth[found.index] == "merger").mean()
     assert share > (truth == "merger").mean()
     with pytest.raises(ValueError, match="no word of"):
@@ -240,6 +241,8 @@ def test_one_line_is_a_position_an_id_a_query_or_words(made):
     typed = SkyCoord(ra, dec, unit="deg").to_string("hmsdms", sep=":", precision=3)
     session.focus_on(None)
     seeking.asked(session, typed)
+    assert session.focus == 7
+    assert "degrees away" in seeking.asked(session, f"{(ra + 180) % 360:.3f} {-dec:+.3f}")
     assert session.focus == 7
     assert seeking.asked(session, made.ids[3]) == ""
     assert list(session.selection.ids) == [made.ids[3]]
