@@ -15,6 +15,8 @@ from explorer.survey.store import Survey
 
 LEAST = 3.0  # standard deviations above the sky from which pixels belong to an object
 FEWEST = 12  # pixels of an object
+CONCENTRATED, CONCENTRATED_8_BIT = 2.65, 2.3  # of smooth galaxies; the stretch of an 8-bit picture flattens them
+LARGEST = 96  # pixels a side; larger pictures are averaged down to it before they are described
 TOLD: tuple[str, ...] = ("z", "redshift", "logmass", "mass", "logsfr")
 """Columns that a description speaks of, by name: redshift, and the decimal logarithms of mass and star formation."""
 
@@ -72,14 +74,16 @@ def describe(survey: Survey, rows: Sequence[int]) -> list[str]:
     for i, image in enumerate(images):
         shape = None if image is None else measure(_clearest(image.pixels))
         told = {n: float(v[i]) for n, v in values.items() if v[i] is not None and np.isfinite(float(v[i]))}
-        out.append(" ".join([*_of_shape(shape), *_of_catalogue(told)]))
+        stretched = image is not None and image.pixels.dtype == np.uint8
+        limit = CONCENTRATED_8_BIT if stretched else CONCENTRATED
+        out.append(" ".join([*_of_shape(shape, limit), *_of_catalogue(told)]))
     return out
 
 
-def _of_shape(s: dict[str, float] | None) -> list[str]:
+def _of_shape(s: dict[str, float] | None, concentrated: float) -> list[str]:
     if s is None:
         return ["A faint object that barely stands out of the noise."]
-    if s["concentration"] > 2.65 and s["asymmetry"] < 0.1 and s["elongation"] < 2.2:
+    if s["concentration"] > concentrated and s["asymmetry"] < 0.1 and s["elongation"] < 2.2:
         kind = "A smooth, centrally concentrated galaxy, round or elliptical" if s["elongation"] < 1.6 else (
             "A smooth, elongated galaxy with a bright centre, elliptical or lenticular"
         )  # fmt: skip
@@ -175,8 +179,11 @@ def _ring(plane: np.ndarray, mine: np.ndarray, noise: float, elongation: float, 
 
 def _clearest(pixels: np.ndarray) -> np.ndarray:
     """The plane (h, w) of an image (bands, h, w) that stands out of its noise the most; the first where none does."""
-    from kernels.preprocess.images import clean
+    from kernels.preprocess.images import clean, resize
 
-    planes = clean(np.asarray(pixels, np.float32)[None])[0].astype(np.float64)
+    planes = clean(np.asarray(pixels, np.float32)[None])
+    if max(planes.shape[2:]) > LARGEST:  # else noise counts as companions, and blocks of JPEG as nuclei
+        planes = resize(planes, LARGEST, antialias=True)
+    planes = planes[0].astype(np.float64)
     told = [_sky(plane) for plane in planes]
     return planes[int(np.argmax([(np.percentile(p, 99.5) - m) / s for p, (m, s) in zip(planes, told, strict=True)]))]

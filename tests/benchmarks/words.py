@@ -107,10 +107,15 @@ def _judged(survey: Any, name: str, labels: dict[str, int], queries: dict[str, l
 
     classes = np.array([labels.get(Path(str(i)).stem, -1) for i in survey.ids])
     every, vectors = classes >= 0, survey.embedding("pca/image")
-    return [
-        _row(f"{name}.{query}", judge(survey, query), np.isin(classes, wanted).astype(float), every, vectors)
-        for query, wanted in queries.items()
-    ]
+    rows = []
+    for query, wanted in queries.items():
+        try:
+            judged = judge(survey, query)
+        except ValueError as error:  # no caption holds the word
+            print(f"{name}.{query}: {error}")
+            continue
+        rows.append(_row(f"{name}.{query}", judged, np.isin(classes, wanted).astype(float), every, vectors))
+    return rows
 
 
 def _row(name: str, judged: Any, relevance: np.ndarray, allowed: np.ndarray, vectors: np.ndarray) -> Row:
