@@ -105,7 +105,7 @@ def _decals(data: Path, to: Path) -> list[Row]:
 def _judged(survey: Any, name: str, labels: dict[str, int], queries: dict[str, list[int]]) -> list[Row]:
     from explorer.session.words import judge
 
-    classes = np.array([labels.get(Path(str(i)).stem, -1) for i in survey.ids])
+    classes = np.array([labels.get(str(i), labels.get(Path(str(i)).stem, -1)) for i in survey.ids])  # ids hold dots
     every, vectors = classes >= 0, survey.embedding("pca/image")
     rows = []
     for query, wanted in queries.items():
