@@ -23,14 +23,15 @@ import numpy as np
 
 from kernels.embedding.batches import Images
 from tests.benchmarks._run import Row
+from tests.benchmarks.feedback import LOOKS, looks
 
 K, FOLDS, BOOTSTRAPS = 10, 5, 1000
 FOUR = {0: 0, 1: 1, 2: 1, 3: 2, 5: 3}
 """Galaxy Zoo's CLASS as one of ``CLASSES``; 4, of which nobody was sure, is none."""
 CLASSES = ("elliptical", "spiral", "edge_on", "merger")
-LOOKS, ROUND = 200, 20
+
 FIXED_BEFORE = 30
-"""Mergers in the first 200 of the best fixed score of pixels and PCA (tests/kernels/test_feedback.py)."""
+"""Mergers in the first 200 of the best fixed score of pixels and PCA (tests/benchmarks/feedback.py)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -266,18 +267,6 @@ def _interval(ours: np.ndarray, peer: np.ndarray, labels: np.ndarray) -> tuple[f
         apart.append(figure(ours[some], labels[some]) - figure(peer[some], labels[some]))
     low, high = np.percentile(apart, [2.5, 97.5])
     return float(low), float(high)
-
-
-def looks(vectors: np.ndarray, wanted: np.ndarray, scores: np.ndarray) -> int:
-    """How many of ``wanted`` (n,) bool are among 200 looks in rounds of 20, each after all marks so far."""
-    from kernels.scoring.feedback import Feedback
-
-    feedback = Feedback().fit(vectors, scores)
-    seen = feedback.propose(feedback.rank([], []), ROUND)
-    while len(seen) < LOOKS:
-        ranking = feedback.rank(seen, 5.0 * wanted[seen])
-        seen = np.concatenate([seen, feedback.propose(ranking, ROUND, seen)])
-    return int(wanted[seen].sum())
 
 
 def _looked_for(given: Given, vectors: dict[str, np.ndarray], encoder: str) -> Row:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kernels.scoring import KNN
 from kernels.scoring.feedback import Feedback, _posterior
 
 
@@ -111,54 +109,15 @@ def test_forty_thousand_objects_do_not_wait() -> None:
     assert time.thread_time() - start < 1.5, "one second of one core, with room for a busy machine"
 
 
-def _galaxies(root: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    from PIL import Image
-
-    from kernels.embedding.batches import Images
-    from kernels.embedding.encoders.pca import PCA
-
-    with (root / "labels.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    pixels = []
-    for row in rows:
-        with Image.open(root / "images" / f"{row['OBJID']}.jpeg") as image:
-            image.draft("RGB", (212, 212))
-            cut = image.convert("RGB")
-            side, w, h = 200 * image.width // 423, image.width, image.height
-            box = ((w - side) // 2, (h - side) // 2, (w + side) // 2, (h + side) // 2)
-            pixels.append(np.asarray(cut.crop(box).resize((64, 64)), np.float32).transpose(2, 0, 1))
-    batch = Images(np.array(pixels), ("g", "r", "i"), 0.4)
-    vectors = PCA("image", dim=64, size=32, random_state=0).fit([batch]).encode(batch)
-    flat = batch.pixels.reshape(len(rows), -1)
-    fixed = {"mean": flat.mean(axis=1), "scatter": flat.std(axis=1)}
-    return vectors, np.array([row["CLASS"] == "5" for row in rows]), fixed
-
-
 @pytest.mark.slow
 def test_marks_find_mergers_that_no_fixed_score_finds(shared_data: Path) -> None:
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from tests.benchmarks.feedback import compare, galaxies
 
-    root = shared_data / "gz1_sdss_images_dev"
-    if not root.is_dir():
-        pytest.skip(f"no {root.name} among the real data")
-    x, merger, fixed = _galaxies(root)
-    fixed["knn"] = KNN(metric="euclidean").fit_score(x)
-    best = max(int(merger[np.argsort(sign * s)[:200]].sum()) for s in fixed.values() for sign in (1, -1))
-    cut = StratifiedKFold(5, shuffle=True, random_state=0)
-    forest = RandomForestClassifier(300, random_state=0)
-    likely = cross_val_predict(forest, x, merger, cv=cut, method="predict_proba")[:, 1]
-    supervised = int(merger[np.argsort(-likely)[:200]].sum())
-
-    feedback = Feedback().fit(x, fixed["knn"])
-    seen = feedback.propose(feedback.rank([], []), 20)
-    for _ in range(9):
-        ranking = feedback.rank(seen, 5.0 * merger[seen])
-        seen = np.concatenate([seen, feedback.propose(ranking, 20, seen)])
-    found = int(merger[seen].sum())
-    print(f"mergers in 200 looks: feedback {found}, supervised {supervised}, best fixed score {best}")
-    assert found >= 0.75 * supervised
-    assert found >= best
+    if not (shared_data / "gz1_sdss_images_dev").is_dir():
+        pytest.skip("no gz1_sdss_images_dev among the real data")
+    found = compare(*galaxies(shared_data))
+    assert found["feedback"] >= 0.75 * found["supervised"]
+    assert found["feedback"] >= max(n for k, n in found.items() if k.startswith("fixed_"))
 
 
 def test_the_gaussian_process_is_that_of_scikit_learn() -> None:
