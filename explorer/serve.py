@@ -83,6 +83,8 @@ def serve(
     """
     import panel as pn
 
+    from explorer import front
+
     pn.extension(reconnect=True)
     port = port or free_port(address)
     apps = applications(surveys, options)
@@ -99,6 +101,7 @@ def serve(
         threaded=False,
         verbose=False,
         websocket_origin=origins(address, port),
+        extra_patterns=front.routes(list(apps), surveys),
     )
     at = f"http://{address}:{port}/{next(iter(apps)) if len(apps) == 1 else ''}"
     print(f"{at}   (stop with Ctrl+C)", flush=True)

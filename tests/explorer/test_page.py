@@ -14,7 +14,7 @@ import pytest
 
 from explorer.app import Explorer, Options
 from explorer.page import Page
-from explorer.serve import applications, free_port, origins, slug
+from explorer.serve import applications, free_port, origins, serve, slug
 from explorer.session.session import Session
 from explorer.views import _header, status
 from explorer.views._keys import HELP
@@ -260,3 +260,34 @@ def test_surveys_of_one_name_have_addresses_of_their_own(tiny_survey: Any) -> No
     assert origins("localhost", 80) == ["127.0.0.1:80", "localhost:80"]
     assert "0.0.0.0:80" not in origins("0.0.0.0", 80)
     assert free_port("localhost") > 1023
+
+
+def fetched(surveys: list[Any], asked: str) -> Any:
+    """What a server of these surveys answers at its bare address."""
+    from tornado.httpclient import AsyncHTTPClient
+
+    server = serve(surveys, port=0, show=False, block=False)
+    try:
+        at = f"http://localhost:{server.port}/{asked}"
+        return server.io_loop.run_sync(
+            lambda: AsyncHTTPClient().fetch(at, follow_redirects=False, raise_error=False), timeout=20
+        )
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("asked", ["", "?page=compare", "?page=compare&theme=a%20b"])
+def test_the_bare_address_leads_to_the_page_with_what_was_asked(tiny_survey: Any, asked: str) -> None:
+    told = fetched([tiny_survey], asked)
+    assert told.code == 302
+    assert told.headers["Location"] == f"./tiny{asked}"
+
+
+def test_the_bare_address_lists_several_surveys_and_fetches_nothing(tiny_survey: Any) -> None:
+    told = fetched([tiny_survey, tiny_survey], '?page=compare&x="><script>')
+    page = told.body.decode()
+    assert told.code == 200
+    assert page.count("300 rows · image, spectrum") == 2
+    assert re.findall(r'href="([^"?]+)\?page=compare', page) == ["./tiny", "./tiny-2"]
+    assert "<script" not in page
+    assert not re.search(r"(https?:)?//", page.split("<body")[0])
