@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sets", nargs="*", help="names of sets; all where none is given")
     parser.add_argument("--fast", action="store_true", help="neighbours and isolation forest alone")
     parser.add_argument("--most", type=int, default=4000, help="rows that flows are trained on, at most")
+    parser.add_argument(
+        "--hidden", type=int, default=128, help="width of both flows (default 128)"
+    )
 
 
 def run(options: argparse.Namespace) -> list[Row]:
@@ -66,7 +69,7 @@ def run(options: argparse.Namespace) -> list[Row]:
         allowed = max(0.02, 2 * extra["isolation_forest_sd"])
         forest_away[name] = abs(extra["isolation_forest"] - extra["isolation_forest_reference"]) / allowed
         if not options.fast:
-            extra |= _others(x, auc, options.most)
+            extra |= _others(x, auc, options.most, options.hidden)
         rows.append(Row(f"adbench.{name}", f"{len(x)} x {x.shape[1]}", knn, extra["knn_reference"], "AUC", "more"))
         rows[-1].extra = extra
         print(name, {k: round(v, 3) for k, v in extra.items()}, file=sys.stderr, flush=True)
@@ -90,12 +93,12 @@ def run(options: argparse.Namespace) -> list[Row]:
     ]
 
 
-def _others(x: np.ndarray, auc: Any, most: int) -> dict[str, float]:
+def _others(x: np.ndarray, auc: Any, most: int, hidden: int) -> dict[str, float]:
     """AUC and seconds of the scorers without a reference, cross-fitted as they come."""
     out: dict[str, float] = {}
     scorers = {
-        "maf": MAF(random_state=0),
-        "maf_nflows": MAF(backend="nflows", degrees="nflows", random_state=0),
+        "maf": MAF(hidden=hidden, random_state=0),
+        "maf_nflows": MAF(hidden=hidden, backend="nflows", degrees="nflows", random_state=0),
         "gmm": GMM(random_state=0),
         "unsupervised_forest": UnsupervisedForest(random_state=0),
     }
