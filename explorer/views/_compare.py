@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import panel as pn
@@ -11,6 +11,7 @@ import panel as pn
 from explorer.views import _charts
 from explorer.views._board import Board
 from explorer.views._map_frame import data_url
+from explorer.views._shots import Shots
 from explorer.views._theme import escape, failure, screen_of, skeleton
 from explorer.views._work import Work
 
@@ -129,6 +130,7 @@ class ComparePanel:
     def __init__(self, session: Any):
         self.session, self.screen = session, screen_of(session)
         self.work = Work(self._failed)
+        self.shots = Shots(session.survey, self.work, self._draw)
         self.found: Any = None
         self.trouble: Exception | None = None
         self._busy: tuple[int, int, str] | None = None
@@ -212,6 +214,10 @@ class ComparePanel:
         self._draw()
         self.work.run("long", work, ended, slow=True)
 
+    def strip(self, rows: Any) -> str:
+        """HTML of a strip of thumbnails; on a server they come when they have been read."""
+        return strip(self.session, rows, self.shots.of(rows))
+
     # -- inside --------------------
 
     def _on_shows(self) -> None:
@@ -270,10 +276,8 @@ class ComparePanel:
         self.session.focus_on(int(data["row"]))
 
 
-def strip(session: Any, rows: Any, most: int = 24) -> str:
-    """HTML of a strip of thumbnails that are clicked to look at; ids where there are no images."""
-    rows = [int(row) for row in rows[:most]]
-    pictures = session.survey.thumbnails(rows) if "image" in session.survey.modalities else [None] * len(rows)
+def strip(session: Any, rows: Any, pictures: Sequence[bytes | None]) -> str:
+    """HTML of a strip of thumbnails of ``rows`` that are clicked to look at; a dot where there is no image."""
     parts = []
     for row, name, picture in zip(rows, session.survey.ids_of(rows), pictures, strict=True):
         inner = f'<img alt="" src="{data_url(picture)}">' if picture else "·"

@@ -10,7 +10,7 @@ import numpy as np
 from explorer.pipeline import joint
 from explorer.pipeline.roles import values_of
 from explorer.session import compare
-from explorer.views._compare import ComparePanel, button, choice, mode_of, strip
+from explorer.views._compare import ComparePanel, button, choice, mode_of
 from explorer.views._map_legend import count
 from explorer.views._theme import empty, escape
 from kernels.scoring.fusion import FUSIONS, ablation, fuse, top
@@ -176,7 +176,7 @@ class FusionView(ComparePanel):
         acts += f'<span class="ax-muted">{escape(MEANT.get(line.how, ""))}</span>'
         return (
             f'<div class="body">{table(made, self.how)}<div class="who">{acts}</div>'
-            f"{strip(self.session, line.rows, PICTURED)}</div>{alignment(encoder, told)}"
+            f"{self.strip(line.rows[:PICTURED])}</div>{alignment(encoder, told)}"
         )
 
     def do_encoder(self, data: dict[str, Any]) -> None:

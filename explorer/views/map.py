@@ -295,15 +295,17 @@ class MapView:
         if row < 0:
             self._do_leave(m)
             return
-        survey = self.session.survey
+        survey, told, at = self.session.survey, self._told(row), (float(m["sx"]), float(m["sy"]))
         self.canvas.mark(self.canvas.pointed, self.xy[row])
-        at = (float(m["sx"]), float(m["sy"]))
-        self.over.object = hover_card(
-            survey.ids_of([row])[0], self._told(row), survey.thumbnails([row])[0], at, self.shape
-        )
         self.canvas.push()
 
+        def done(picture: bytes | None) -> None:
+            self.over.object = hover_card(survey.ids_of([row])[0], told, picture, at, self.shape)
+
+        self.work.run("hover", lambda: survey.thumbnails([row])[0], done)
+
     def _do_leave(self, m: dict[str, Any]) -> None:
+        self.work.drop("hover")
         if self.points is not None:
             self.canvas.mark(self.canvas.pointed, None)
             self.over.object = "" if self.screen.shown else lost()

@@ -15,6 +15,7 @@ import panel as pn
 from explorer.session import feedback, ranking, stability
 from explorer.views._board import Board
 from explorer.views._ranktable import CSS, Line, act, decimals, table
+from explorer.views._shots import Shots
 from explorer.views._theme import empty, escape, failure, screen_of, skeleton
 from explorer.views._work import Work
 
@@ -62,6 +63,7 @@ class RankingView:
     def __init__(self, session: Any):
         self.session, self.screen = session, screen_of(session)
         self.work = Work(self._failed)
+        self.shots = Shots(session.survey, self.work, self._draw)
         self.page, self.surest, self.grey, self._busy, self._warm = 0, False, False, False, False
         self._shown: np.ndarray = np.empty(0, np.int64)
         self.board = Board(self._on_click, CSS, sizing_mode="stretch_both", margin=0, markup=skeleton())
@@ -132,7 +134,7 @@ class RankingView:
         frame = session.ranking(offset=self.page * PAGE, limit=PAGE, sort=sort)
         rows = self._shown = frame.index.to_numpy()
         shown = "image" in session.survey.modalities
-        pictures = session.survey.thumbnails(rows) if shown else [None] * len(rows)
+        pictures = self.shots.of(rows)
         given = scores_given(session)
         dull = self._dull(found, sort) if found is not None and self.grey else np.zeros(len(rows), bool)
         lines = [

@@ -12,7 +12,7 @@ import numpy as np
 from explorer.session import compare
 from explorer.session.compare import Key
 from explorer.views import _charts as charts
-from explorer.views._compare import ComparePanel, button, choice, mode_of, strip
+from explorer.views._compare import ComparePanel, button, choice, mode_of
 from explorer.views._map_legend import count
 from explorer.views._theme import empty, escape
 from kernels.scoring.transfer import Grid, histogram
@@ -240,7 +240,7 @@ class TransferView(ComparePanel):
         )
         told = "Select what is at the top of both; Shift adds, Ctrl intersects"
         both = button("tops", f"{count(len(tops.both))} in both", told, "go", which="both")
-        return f'<div class="who">{both}{alone}</div>{strip(self.session, tops.both, STRIP)}'
+        return f'<div class="who">{both}{alone}</div>{self.strip(tops.both[:STRIP])}'
 
     def _says(self, grid: Grid, at: tuple[int, int], names: list[str]) -> str:
         i, j = at
