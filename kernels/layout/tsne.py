@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 
 from kernels._parallel import numba_lock
@@ -19,7 +21,7 @@ class TSNE(Layout):
     perplexity : effective neighbours of a row; less where there are few rows.
     metric : ``"cosine"`` (Euclidean on unit rows) or ``"euclidean"``.
     random_state : seed; None is 0.
-    n_epochs : iterations of the gradient.
+    n_epochs : iterations of the gradient, 250 at least.
 
     New rows are placed at the mean of their neighbours' positions, the nearer the heavier.
     """
@@ -32,6 +34,12 @@ class TSNE(Layout):
         n_epochs: int = 1000,
     ):
         self.perplexity, self.metric, self.random_state, self.n_epochs = perplexity, metric, random_state, n_epochs
+
+    def _check(self) -> None:
+        if not self.perplexity > 0:
+            raise ValueError(f"perplexity={self.perplexity!r}: give a number of neighbours above 0")
+        if not (isinstance(self.n_epochs, Integral) and self.n_epochs >= 250):
+            raise ValueError(f"n_epochs={self.n_epochs!r}: give a whole number of iterations, 250 or more")
 
     def _fit_finite(self, matrix: np.ndarray) -> np.ndarray:
         from sklearn.decomposition import PCA as Components
@@ -53,7 +61,7 @@ class TSNE(Layout):
                 perplexity=min(self.perplexity, (n - 1) / 3),
                 init=start.astype(np.float32),
                 random_state=seed,
-                max_iter=max(250, self.n_epochs),
+                max_iter=self.n_epochs,
                 n_jobs=-1,
             ).fit_transform(a)
 

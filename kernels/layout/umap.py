@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from numbers import Integral
 
 import numpy as np
 from scipy import sparse
@@ -82,8 +83,14 @@ class UMAP(Layout):
         return self._spread(self.positions_)
 
     def _check(self) -> None:
-        if self.n_neighbors < 2:
-            raise ValueError(f"n_neighbors={self.n_neighbors}: a graph needs the row and one neighbour at least (2)")
+        if not (isinstance(self.n_neighbors, Integral) and self.n_neighbors >= 2):
+            raise ValueError(f"n_neighbors={self.n_neighbors!r}: a graph needs the row and one neighbour at least (2)")
+        if self.n_epochs is not None and not (isinstance(self.n_epochs, Integral) and self.n_epochs >= 0):
+            raise ValueError(f"n_epochs={self.n_epochs!r}: give a whole number of passes, 0 or more, or None")
+        if not 0 <= self.min_dist <= 1:
+            raise ValueError(f"min_dist={self.min_dist!r}: give a distance from 0 to 1, the scale of the layout")
+        if not 0 < self.recall <= 1:
+            raise ValueError(f"recall={self.recall!r}: give a share of the true neighbours above 0 and up to 1")
         if self.metric not in ("cosine", "euclidean"):
             raise ValueError(f"metric={self.metric!r}: a layout takes 'cosine' or 'euclidean'")
         if self.backend not in BACKENDS:

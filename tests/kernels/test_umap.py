@@ -172,7 +172,33 @@ def test_equal_points_and_zeros_give_finite_positions():
     assert np.isfinite(UMAP(n_epochs=20, metric="euclidean").fit_transform(np.full((60, 4), 2.0))).all()
 
 
-@pytest.mark.parametrize("min_dist", [0.0, 0.1, 0.5, 0.99])
+@pytest.mark.parametrize(
+    ("layout", "told"),
+    [
+        (UMAP(n_epochs=-5), "n_epochs=-5: .* 0 or more"),
+        (UMAP(n_epochs=2.5), "n_epochs=2.5: .*whole number"),
+        (UMAP(min_dist=-0.1), "min_dist=-0.1: .*from 0 to 1"),
+        (UMAP(min_dist=1.5), "min_dist=1.5: .*from 0 to 1"),
+        (UMAP(min_dist=float("nan")), "min_dist=nan"),
+        (UMAP(n_neighbors=1), "n_neighbors=1: "),
+        (UMAP(n_neighbors=4.5), "n_neighbors=4.5: "),
+        (UMAP(recall=0), "recall=0: .*up to 1"),
+        (UMAP(recall=1.2), "recall=1.2: .*up to 1"),
+        (TSNE(perplexity=-1), "perplexity=-1: "),
+        (TSNE(n_epochs=-1), "n_epochs=-1: .*250 or more"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused_by_name(layout, told):
+    with pytest.raises(ValueError, match=told):
+        layout.fit_transform(np.zeros((8, 3), np.float32))
+
+
+def test_without_an_epoch_the_layout_is_where_it_starts(clusters):
+    start = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    np.testing.assert_array_equal(UMAP(n_epochs=0, init=start).fit_transform(clusters[:50]), start)
+
+
+@pytest.mark.parametrize("min_dist", [0.0, 0.1, 0.5, 0.99, 1.0])
 def test_the_curve_is_the_least_squares_fit_that_scipy_finds(min_dist: float) -> None:
     from scipy.optimize import curve_fit
 
