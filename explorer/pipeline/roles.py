@@ -9,6 +9,8 @@ from explorer.survey.store import Survey
 
 NAMES: dict[str, tuple[str, ...]] = {
     "redshift": ("redshift", "z", "z_spec", "zspec", "specz", "z_best", "z_desi", "spec_z", "z_vi", "zbest"),
+    "redshift_photometric": ("z_phot", "photoz"),
+    "warning": ("zwarn", "zwarning", "zwarn_noqso"),
     "magnitude": ("mag_vis", "mag_r", "mag_i", "mag_g", "r_mag", "mag", "petromag_r", "modelmag_r", "flux_vis"),
     "size": ("radius", "petror50_r", "r50", "reff", "r_eff", "half_light_radius", "size", "shape_r", "fwhm"),
     "snr_image": ("snr_image", "image_snr"),

@@ -1,49 +1,28 @@
-"""Which catalogue column plays which part, by what the card says and by the names that surveys use."""
+"""What a view says of a row by the columns that play a part: redshift, position, units."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explorer.pipeline.roles import column_of
 from explorer.session.columns import position_columns
 from kernels.registry import UnknownName
 
 if TYPE_CHECKING:
     from explorer.survey.store import Survey
 
-REDSHIFT = (
-    "redshift",
-    "z",
-    "z_spec",
-    "zspec",
-    "specz",
-    "z_best",
-    "z_desi",
-    "spec_z",
-    "z_vi",
-    "zbest",
-    "z_phot",
-    "photoz",
-)
-WARNING = ("zwarn", "zwarning", "zwarn_noqso")
 
-
-def column_of(survey: Survey, role: str, names: Iterable[str]) -> str | None:
-    """The column that the card gives this role (``[card] redshift = "Z"``), else the first name that exists."""
-    lower = {name.casefold(): name for name in survey.columns}
-    told = survey.meta.get("card", {}).get(role)
-    for name in [told, *names] if isinstance(told, str) else names:
-        if name.casefold() in lower:
-            return lower[name.casefold()]
-    return None
+def redshift_column(survey: Survey) -> str | None:
+    """The column of redshifts: measured ones, else photometric ones, which place lines well enough to look at."""
+    return column_of(survey, "redshift") or column_of(survey, "redshift_photometric")
 
 
 def redshift_of(survey: Survey, row: int) -> float | None:
     """The catalogue's redshift of a row, None where there is none or it is not a number above -1."""
-    name = column_of(survey, "redshift", REDSHIFT)
+    name = redshift_column(survey)
     if name is None:
         return None
     value = number(survey.column(name)[row])

@@ -9,7 +9,7 @@ import numpy as np
 
 from explorer.survey.records import Spectrum
 from explorer.views import _spectra
-from explorer.views._roles import REDSHIFT, column_of, number, redshift_of, unit_of
+from explorer.views._roles import number, redshift_column, redshift_of, unit_of
 from explorer.views._theme import escape
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def render_stack(survey: Survey, rows: np.ndarray, sample: int = SAMPLE) -> dict
     """
     rows = np.asarray(rows, dtype=np.int64)
     rows = rows[survey.has("spectrum")[rows]]
-    name = column_of(survey, "redshift", REDSHIFT)
+    name = redshift_column(survey)
     redshift = None
     if name is not None:
         known = np.array([number(v) is not None for v in survey.column(name)[rows]], dtype=bool)

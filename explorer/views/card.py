@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explorer.pipeline.roles import column_of
 from explorer.views import _cardparts as parts
 from explorer.views._board import Board
-from explorer.views._roles import WARNING, column_of, number, position_of, redshift_of, unit_of
+from explorer.views._roles import number, position_of, redshift_of, unit_of
 from explorer.views._theme import empty, escape, failure, screen_of, skeleton
 from explorer.views._work import Work
 
@@ -101,7 +102,7 @@ def render_card(session: Any, row: int) -> str:
         return empty("No object in focus", "Click a point, a thumbnail or a row of the ranking.")
     image, found = survey.image(row), survey.spectrum(row)
     redshift, position = redshift_of(survey, row), position_of(survey, row)
-    name = column_of(survey, "warning", WARNING)
+    name = column_of(survey, "warning")
     warned = number(survey.column(name)[row]) if name is not None else None
     sections = [_head(session, row, redshift, position)]
     seen = []

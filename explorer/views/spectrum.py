@@ -10,7 +10,7 @@ import panel as pn
 import param
 
 from explorer.views import _spectra
-from explorer.views._roles import REDSHIFT, column_of
+from explorer.views._roles import redshift_column
 from explorer.views._specfigure import LABELS, SpectrumFigure, line_columns
 from explorer.views._specpicture import Picture, render_caption, render_spectrum, render_stack
 from explorer.views._theme import BODY_CSS, CONTROLS_CSS, empty, failure, screen_of
@@ -118,7 +118,7 @@ class SpectrumView:
         self._body = pn.Column(self.bar, self.caption, self.stage, self.note, sizing_mode="stretch_both", margin=0)
 
     def _largest_redshift(self) -> float:
-        name = column_of(self.session.survey, "redshift", REDSHIFT)
+        name = redshift_column(self.session.survey)
         values = np.empty(0)
         if name is not None:
             column = self.session.survey.column(name)

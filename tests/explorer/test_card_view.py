@@ -19,7 +19,7 @@ from explorer.survey.records import Image, Record, Spectrum
 from explorer.survey.store import Survey
 from explorer.survey.writer import SurveyWriter
 from explorer.views import _cardparts as parts
-from explorer.views._roles import column_of, position_of, redshift_of
+from explorer.views._roles import position_of, redshift_column, redshift_of
 from explorer.views.card import CardView, render_card
 
 EVIL = "\"><script>alert('x')</script><img src=x onerror=alert(1)>"
@@ -212,7 +212,7 @@ def test_values_read_as_a_person_writes_them(given: Any, told: str) -> None:
 
 def test_the_catalogue_finds_its_own_columns(session: Session) -> None:
     survey = session.survey
-    assert column_of(survey, "redshift", ("redshift", "Z")) == "z"
+    assert redshift_column(survey) == "z"
     assert redshift_of(survey, 12) == pytest.approx(0.12)
     assert redshift_of(survey, 9) is None
     assert position_of(survey, 10) == pytest.approx((150.01, 2.005))
