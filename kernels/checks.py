@@ -6,11 +6,13 @@ A package that registers its own scorer or encoder can run the same check on it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from kernels.embedding.batches import Columns, Events, Images, Spectra, Text, XSpectra
+from kernels.search.evidence import Candidate, Evidence, Unfit
 
 
 def check_scorer(kind: Any) -> None:
@@ -185,3 +187,72 @@ def _spoilt(batch: Any) -> Any:
     flux = batch.flux.copy()
     flux[0, 5:60] = np.nan
     return Spectra(batch.wavelength, flux, batch.ivar)
+
+
+def check_tool(kind: Any) -> None:
+    """Raise AssertionError with the reason where a re-ranking tool breaks the contract.
+
+    Its name, title, unit and modality are text; parameters are stored untouched; ``examples()`` gives a likely and an
+    unlikely candidate, of which the first scores higher; answers are finite, the same again, carry facts, and change
+    nothing that was passed in; masked data are borne; what has no data, or another modality, raises ``Unfit``.
+    """
+    for name in ("name", "title", "unit", "modality"):
+        assert isinstance(getattr(kind, name, None), str), f"{name} is no text"
+    assert kind.modality in ("image", "spectrum"), f"modality {kind.modality!r}: a candidate has images and spectra"
+    assert all(not name.endswith("_") for name in vars(kind())), "__init__ sets fitted state"
+    likely, unlikely = kind.examples()
+    assert isinstance(likely, Candidate), "examples() does not give candidates"
+    before = [None if v is None else np.array(v) for v in (likely.pixels, likely.flux, likely.ivar)]
+    answers = [kind().judge(one) for one in (likely, unlikely, likely)]
+    for found in answers:
+        _check_evidence(found)
+    for old, new in zip(before, (likely.pixels, likely.flux, likely.ivar), strict=True):
+        same = old is None or new is None or np.array_equal(old, new, equal_nan=True)
+        assert same, "judge changed what it was given"
+    assert answers[0].score > answers[1].score, "the likely example does not score higher than the unlikely one"
+    assert answers[0].score == answers[2].score, "the same candidate scores otherwise the second time"
+    _check_evidence(kind().judge(_holed(likely)))
+    image = kind.modality == "image"
+    other = replace(likely, pixels=None) if image else replace(likely, flux=None, wavelength=None, ivar=None)
+    for bad, why in ((other, "lacks its modality"), (_empty(likely), "holds no data")):
+        said = None
+        try:
+            kind().judge(bad)
+        except Unfit as error:
+            said = str(error)
+        assert said is not None, f"a candidate that {why} raises no Unfit"
+        assert said, "Unfit says nothing of what is amiss"
+
+
+def _check_evidence(found: Any) -> None:
+    assert isinstance(found, Evidence), f"judge gives {type(found).__name__}, not Evidence"
+    assert np.isfinite(found.score), f"the score is {found.score}"
+    assert found.facts, "a score without facts rests on nothing"
+    for fact in found.facts:
+        assert isinstance(fact.name, str), f"the name of a fact is {fact.name!r}"
+        assert isinstance(fact.value, float | int), f"the fact {fact.name} is {fact.value!r}, not a number"
+    for name, picture in found.pictures.items():
+        assert picture.ndim == 2, f"the picture {name} has shape {picture.shape}"
+        assert np.isfinite(picture).all(), f"the picture {name} is not finite"
+    for curve in found.curves:
+        assert curve.x.shape == curve.y.shape, f"the curve {curve.name} has x {curve.x.shape} and y {curve.y.shape}"
+
+
+def _holed(one: Candidate) -> Candidate:
+    """The same candidate with a part of its data missing."""
+    if one.pixels is not None:
+        pixels = np.array(one.pixels, np.float64)
+        pixels[:, :3] = np.nan
+        one = replace(one, pixels=pixels)
+    if one.flux is not None and one.ivar is not None:
+        flux, ivar = np.array(one.flux, np.float64), np.array(one.ivar, np.float64)
+        flux[5:15], ivar[5:30] = np.nan, 0
+        one = replace(one, flux=flux, ivar=ivar)
+    return one
+
+
+def _empty(one: Candidate) -> Candidate:
+    """The same candidate with nothing but gaps."""
+    pixels = None if one.pixels is None else np.full(np.shape(one.pixels), np.nan)
+    ivar = None if one.ivar is None else np.zeros(np.shape(one.ivar))
+    return replace(one, pixels=pixels, ivar=ivar)

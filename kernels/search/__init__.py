@@ -1,9 +1,11 @@
-"""Nearest neighbours, exact, approximate with a measured recall and on disk; their votes; retrieval metrics."""
+"""Nearest neighbours, exact, approximate with a measured recall and on disk; their votes; retrieval metrics; tools."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from kernels.registry import Registry
 
 if TYPE_CHECKING:
     from kernels.search.disk import DiskNeighbours
@@ -14,8 +16,12 @@ if TYPE_CHECKING:
     from kernels.search.votes import Votes, vote
 
 __all__ = [
-    "DiskNeighbours", "KnowledgeBase", "LearnedWeight", "Neighbours", "Votes", "distinct", "near_duplicates", "vote",
+    "TOOLS", "DiskNeighbours", "KnowledgeBase", "LearnedWeight", "Neighbours", "Votes", "distinct", "near_duplicates",
+    "vote",
 ]  # fmt: skip
+
+TOOLS = Registry("tool", "kernels.search.tools", "astro_explorer.tools")
+"""Tools that re-rank candidates by what they measure on them (P4.6); their contract is in ``evidence.py``."""
 
 _WHERE = {
     "DiskNeighbours": "kernels.search.disk",

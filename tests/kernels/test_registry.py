@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kernels.checks import check_encoder, check_scorer
+from kernels.checks import check_encoder, check_scorer, check_tool
 from kernels.embedding import ENCODERS
 from kernels.registry import Registry, UnknownName
 from kernels.scoring import SCORERS
+from kernels.search import TOOLS
+from kernels.search.evidence import Candidate, Evidence, Fact
 
 
 @pytest.mark.parametrize("name", SCORERS.names())
@@ -26,6 +28,12 @@ def test_every_encoder_conforms(name: str) -> None:
     if getattr(ENCODERS.get(name), "published", False):
         pytest.skip("it needs published weights: tests/kernels/embedding/test_published.py checks it on stand-ins")
     check_encoder(ENCODERS.get(name))
+
+
+@pytest.mark.parametrize("name", TOOLS.names())
+def test_every_tool_conforms(name: str) -> None:
+    assert TOOLS.get(name).name == name
+    check_tool(TOOLS.get(name))
 
 
 @pytest.fixture
@@ -73,3 +81,25 @@ class Upside:
 def test_the_check_catches_a_wrong_sign() -> None:
     with pytest.raises(AssertionError, match="higher must be more anomalous"):
         check_scorer(Upside)
+
+
+class Brightness:
+    """A tool that prefers the unlikely example, and judges what it does not have."""
+
+    name, title, unit, modality = "brightness", "Is bright", "counts", "image"
+
+    def judge(self, candidate: Candidate) -> Evidence:
+        mean = 0.0 if candidate.pixels is None else float(np.nanmean(candidate.pixels))
+        return Evidence(mean, (Fact("mean", mean),))
+
+    @staticmethod
+    def examples() -> tuple[Candidate, Candidate]:
+        return Candidate(np.zeros((1, 16, 16))), Candidate(np.ones((1, 16, 16)))
+
+
+def test_the_check_catches_a_tool_that_prefers_the_unlikely() -> None:
+    with pytest.raises(AssertionError, match="does not score higher"):
+        check_tool(Brightness)
+    Brightness.examples = staticmethod(lambda: (Candidate(np.ones((1, 16, 16))), Candidate(np.zeros((1, 16, 16)))))  # type: ignore[method-assign]
+    with pytest.raises(AssertionError, match="raises no Unfit"):
+        check_tool(Brightness)
