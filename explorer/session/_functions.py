@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.session import columns
-from explorer.session.columns import Text
+from explorer.session.columns import Text, Whole
 from explorer.survey import intervals
 from kernels.registry import UnknownName
 
@@ -80,6 +80,8 @@ def _present(survey: Survey, marks: dict[str, Any]) -> tuple[dict[str, Any], np.
 def _isnull(_: Scope, value: Any) -> Any:
     if isinstance(value, Text):
         return value.codes < 0
+    if isinstance(value, Whole):
+        return ~value.known
     if isinstance(value, np.ndarray):
         return np.isnat(value) if value.dtype.kind == "M" else value != value
     return False

@@ -34,6 +34,21 @@ class Text:
         return padded[self.codes[rows]]
 
 
+@dataclass(frozen=True)
+class Whole:
+    """Integers that float64 would round, such as ids, of which some are missing.
+
+    ``values`` (n,) int64 or uint64, 0 where ``known`` (n,) bool is False.
+    """
+
+    values: np.ndarray
+    known: np.ndarray
+
+    def floats(self) -> np.ndarray:
+        """(n,) float64, NaN where missing, for what is measured and not compared."""
+        return np.where(self.known, self.values.astype(np.float64), np.nan)
+
+
 class Shared:
     """A small process-wide cache, least recently used out first; each thing is made once, whoever asks."""
 
@@ -72,7 +87,7 @@ def _same(old: np.ndarray, new: np.ndarray) -> bool:
     return bool(np.array_equal(old, new, equal_nan=old.dtype.kind == "f"))
 
 
-_texts = Shared(48)
+_texts, _wholes = Shared(48), Shared(16)
 
 
 def text_of(key: Hashable, values: np.ndarray) -> Text:
@@ -95,8 +110,15 @@ def _factorise(values: np.ndarray) -> Text:
     return Text(place[codes], names[order])
 
 
-def catalogue(survey: Survey, name: str) -> np.ndarray | Text:
-    """(n,) numbers, booleans or datetimes of a catalogue column, or its :class:`Text`."""
+def _whole(values: np.ndarray) -> Whole:
+    known = np.array([v is not None for v in values], dtype=bool)
+    filled = np.where(known, values, 0)
+    kind = np.uint64 if max(filled.tolist()) > np.iinfo(np.int64).max else np.int64
+    return Whole(filled.astype(kind), known)
+
+
+def catalogue(survey: Survey, name: str) -> np.ndarray | Text | Whole:
+    """(n,) numbers, booleans or datetimes of a catalogue column, or its :class:`Text`, or :class:`Whole` numbers."""
     known = ["id", "object_id", *survey.columns]
     if name not in known:
         alike = [k for k in known if k.casefold() == name.casefold()]
@@ -104,6 +126,11 @@ def catalogue(survey: Survey, name: str) -> np.ndarray | Text:
     values = survey.column(name)
     if values.dtype.kind in "biufM":
         return values
+    import pyarrow as pa
+
+    kind = survey.columns.get(name)
+    if kind is not None and pa.types.is_integer(kind):
+        return _wholes.get((str(survey.path), name), values, _whole)
     return text_of((str(survey.path), name), values)
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from explorer.session.session import Session
 
 Provenance = dict[str, Any]
+_NOTHING = 2**63 - 1  # stands for a missing integer where floating point cannot
 
 
 def export(table: pd.DataFrame, path: str | Path, provenance: Provenance, overwrite: bool = False) -> Path:
@@ -122,11 +123,21 @@ def _plain(table: pd.DataFrame, text: Callable[[list[str]], Any]) -> dict[str, A
         kind = getattr(series.dtype, "kind", "O")
         if kind in "iufb" and isinstance(series.dtype, np.dtype):
             columns[name] = series.to_numpy()
-        elif kind in "iufb":
+        elif kind in "iu" and _gapped(series):
+            columns[name] = np.ma.MaskedArray(
+                series.fillna(0).to_numpy(np.int64), series.isna().to_numpy(), fill_value=_NOTHING
+            )
+        elif kind in "ifb":
             columns[name] = series.to_numpy(dtype=np.float64, na_value=np.nan)
         else:
             columns[name] = text(["" if v is None or v is pd.NA or v != v else _text(v) for v in series.tolist()])
     return columns
+
+
+def _gapped(series: pd.Series) -> bool:
+    """Whether these are 64-bit integers of which some are missing, and float64 would round some."""
+    largest = series.abs().max()
+    return bool(series.isna().any() and series.notna().any() and 2**53 < largest < _NOTHING)
 
 
 def _text(value: Any) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from explorer.session import columns
 from explorer.session._functions import FUNCTIONS, Scope
 from explorer.session._tokens import QueryError, Source, UnknownInQuery, parse
-from explorer.session.columns import Text
+from explorer.session.columns import Text, Whole
 from kernels.registry import UnknownName
 
 __all__ = ["FUNCTIONS", "QueryError", "Scope", "UnknownInQuery", "matches", "values"]
@@ -38,9 +38,12 @@ def matches(text: str, scope: Scope) -> np.ndarray:
 def values(text: str, scope: Scope) -> np.ndarray | Text:
     """(n,) values of a column name or of an expression such as ``percentile('knn')`` or ``log10(flux)``."""
     if text in ("id", "object_id", *scope.survey.columns):
-        return columns.catalogue(scope.survey, text)
+        found = columns.catalogue(scope.survey, text)
+        return found.floats() if isinstance(found, Whole) else found
     tree, source = parse(text)
     got = _Evaluation(source, scope).run(tree)
+    if isinstance(got, Whole):
+        return got.floats()
     if isinstance(got, bool | int | float):
         return np.full(len(scope.survey), got)
     if isinstance(got, np.ndarray | Text):
@@ -166,6 +169,8 @@ class _Evaluation:
         got = self.run(node)
         if isinstance(got, int | float) and not isinstance(got, bool):
             return float(got)
+        if isinstance(got, Whole):
+            return got.floats()
         if isinstance(got, np.ndarray) and got.dtype.kind in "iuf":
             return got
         raise self.source.error(f"this is {_kind(got)}, and a number is needed here", node)
@@ -227,6 +232,10 @@ def _with_hint(unknown: UnknownName, hint: str) -> UnknownName:
 
 
 def _compared(op: ast.cmpop, left: Any, right: Any) -> Any:
+    known = [v.known for v in (left, right) if isinstance(v, Whole)]
+    if known:
+        left, right = (v.values if isinstance(v, Whole) else v for v in (left, right))
+        return _compared(op, left, right) & np.logical_and.reduce(known)
     if isinstance(op, ast.In | ast.NotIn):
         return _isin(left, right, isinstance(op, ast.NotIn))
     compute = _COMPARE.get(type(op))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from explorer.survey._reading import ReadError, native, plain
 from explorer.survey._tables import ID_NAMES
@@ -120,13 +121,20 @@ def _match(
         keys = {column: survey.column(column)}
     best: tuple[int, str, np.ndarray] = (-1, "", np.empty(0, dtype=np.int64))
     for by, values in keys.items():
-        rows = np.array([at.get(str(v), -1) for v in values], dtype=np.int64)
+        rows = np.array([at.get(str(v), -1) for v in _spelt(survey, by, values)], dtype=np.int64)
         if (hits := int((rows >= 0).sum())) > best[0]:
             best = (hits, by, rows)
     hits, by, rows = best
     has = rows >= 0
     out[has] = vectors[rows[has]]
     return hits, len(at) - len(set(rows[has].tolist())), by
+
+
+def _spelt(survey: Survey, name: str, values: np.ndarray) -> Iterable[Any]:
+    """The values as an id is written: integers of which some are missing have no decimal point."""
+    if values.dtype.kind == "f" and pa.types.is_integer(survey.columns[name]):
+        return (int(v) if v == v else None for v in values.tolist())
+    return values
 
 
 def _array(path: Path, array: np.ndarray) -> np.ndarray:

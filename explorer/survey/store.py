@@ -177,7 +177,7 @@ class Survey:
     # -- the catalogue --------------------
 
     def column(self, name: str) -> np.ndarray:
-        """(n,) values of a catalogue column: numbers (NaN for null), booleans, or objects (str and None)."""
+        """(n,) values of a catalogue column: numbers (NaN for null), booleans, or objects (str, or int, and None)."""
         if name in ("id", "object_id"):
             return self.ids if name == "id" else self.object_ids
         self._known("column", name, list(self.columns))
@@ -188,8 +188,7 @@ class Survey:
         names = list(self.columns) if columns is None else [c for c in columns if c != "id"]
         for name in names:
             self._known("column", name, ["object_id", *self.columns])
-        got = self._take(rows, ["id", *names])
-        return got.to_pandas()
+        return arrays.frame(self._take(rows, ["id", *names]))
 
     # -- modalities --------------------
 
