@@ -195,6 +195,17 @@ class Explorer:
         """
         return self.session.rerank(like, method)
 
+    def rerank_with(self, tool: str, ids: str | Iterable[str] = (), top: int = 200) -> pd.DataFrame:
+        """Judge candidates with a tool, such as ``lens-likeness`` or ``line-width``, and rank by its score.
+
+        The candidates are ``ids``, else the first ``top`` of the selection in its order, else of the ranking. The table
+        says what each scored, where it stood before, and why some were set aside; the card shows the evidence. Choose
+        the old score to go back.
+        """
+        from explorer.survey.progress import bar
+
+        return self.session.rerank_with(tool, ids, top, bar())
+
     def propose(self, count: int = 20) -> Selection:
         """Select what to look at next: the most promising rows that you have not marked."""
         return self.session.propose(count)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from explorer.session.composed import Part
     from explorer.session.selection import Selection
+    from explorer.session.tools import Answer
     from explorer.session.verdict import Verdict
 
 Ids = str | int | Iterable[str | int]
@@ -123,6 +124,17 @@ class Asking:
         from explorer.session import words
 
         return words.search(self, text, k, where)  # type: ignore[arg-type]
+
+    @property
+    def evidence(self) -> dict[str, dict[str, Answer]]:
+        """Tool → id → what it said in this session: evidence, or why it could not judge."""
+        return self.__dict__.setdefault("_evidence", {})
+
+    def rerank_with(self, tool: str, ids: Ids = (), top: int = 200, progress: Any = None) -> pd.DataFrame:
+        """Judge candidates with a registered tool and rank by its score: :mod:`explorer.session.tools`."""
+        from explorer.session import tools
+
+        return tools.rerank_with(self, tool, ids, top, progress)  # type: ignore[arg-type]
 
     def verdict(self, what: str | int | None = None, label: str = "", **more: Any) -> Verdict:
         """The vote of the neighbours on one object (that in focus by default); see :mod:`explorer.session.verdict`."""

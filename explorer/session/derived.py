@@ -104,12 +104,13 @@ def again(session: Any, recipes: object) -> None:
 
     ValueError names the first recipe that cannot be used.
     """
-    from explorer.session import confounders, feedback
+    from explorer.session import confounders, feedback, tools
 
-    makers = {feedback.NAME: feedback.scores, confounders.MATCHED: confounders.scores}
+    makers = {feedback.NAME: feedback.scores, confounders.MATCHED: confounders.scores, tools.KIND: tools.scores}
     needs: dict[str, dict[str, type]] = {
         feedback.NAME: {"method": str, "user": str, "marks": int},
         confounders.MATCHED: {"bins": int},
+        tools.KIND: {"tool": str, "ids": list},
     }
     if not isinstance(recipes, list) or not all(isinstance(r, dict) for r in recipes):
         raise ValueError("derived_scores of a saved exploration is a list of recipes")

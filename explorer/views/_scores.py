@@ -15,6 +15,8 @@ _KNOWN = {
     "mismatch-template": ("σ", "spectrum against templates at the catalogue's redshift, in sigma"),
     "mismatch-redshift": ("scatter", "photometric against spectroscopic redshift, in units of the local scatter"),
     "feedback": ("expected", "the mark from 0 to 5 that your marks make expected, artefacts pushed down"),
+    "lens-likeness": ("arc S/N", "of blue arcs around the galaxy once it is fitted and subtracted; – where not judged"),
+    "line-width": ("km/s", "width of the strongest line less twice its error; – where not judged"),
     "maf": ("−ln L", "negative log-likelihood of a masked autoregressive flow"),
     "gmm": ("−ln L", "negative log-likelihood of a Gaussian mixture"),
     "knn": ("distance", "mean distance to the nearest neighbours"),

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.pipeline.roles import column_of
+from explorer.session import tools
 from explorer.views import _cardparts as parts
+from explorer.views import _evidence
 from explorer.views._board import Board
 from explorer.views._roles import number, position_of, redshift_of, unit_of
 from explorer.views._theme import empty, escape, failure, screen_of, skeleton
@@ -95,8 +97,8 @@ CSS = """
 """
 
 
-def render_card(session: Any, row: int) -> str:
-    """HTML of the card of a row; an empty state where none is in focus."""
+def render_card(session: Any, row: int, busy: str = "") -> str:
+    """HTML of the card of a row; an empty state where none is in focus. ``busy`` names a tool that is at work."""
     survey: Survey = session.survey
     if not 0 <= row < len(survey):
         return empty("No object in focus", "Click a point, a thumbnail or a row of the ranking.")
@@ -117,6 +119,7 @@ def render_card(session: Any, row: int) -> str:
     sections.append(f'<h3>Is it real?</h3><div class="flags">{parts.flags(found, image, warning)}</div>')
     sections.append(f"<h3>Is it known?</h3>{_known(position)}")
     sections.append(f"<h3>Scores</h3>{parts.scores(survey, row, session.space, session.scorer)}")
+    sections.append(_evidence.section(session, row, busy))
     sections.append(f"<h3>Catalogue</h3>{parts.catalogue(survey, row)}")
     text = survey.text(row)
     if text:
@@ -192,8 +195,8 @@ class CardView:
 
     def __init__(self, session: Session):
         self.session, self.screen = session, screen_of(session)
-        self.work = Work(self._failed)
-        self.board = Board(self._on_click, CSS, sizing_mode="stretch_both", margin=0, markup=skeleton())
+        self.work, self.busy = Work(self._failed), ""
+        self.board = Board(self._on_click, CSS + _evidence.CSS, sizing_mode="stretch_both", margin=0, markup=skeleton())
         names = ["focus", "version", "marked", "space", "scorer", "stretch"]
         self._watcher: Any = session.param.watch(lambda *_: self._draw(), names)
 
@@ -216,14 +219,40 @@ class CardView:
             self._watcher = None
 
     def _draw(self) -> None:
-        row = self.session.focus
-        self.work.run("card", lambda: render_card(self.session, row), self._show)
+        row, busy = self.session.focus, self.busy
+        self.work.run("card", lambda: render_card(self.session, row, busy), self._show)
 
     def _show(self, markup: str) -> None:
         self.board.markup = markup
 
     def _failed(self, error: Exception) -> None:
+        if self.busy:  # a tool's candidates could not be read: the card stands
+            self.busy, self.screen.notice = "", error
+            self._draw()
+            return
         self.board.markup = failure(error, "The card could not be drawn")
+
+    def _measure(self, tool: str, alone: bool) -> None:
+        """Let a tool judge the object in focus, or candidates in their order, beside the page; then rank by it."""
+        session = self.session
+        recipe = tools.prepare(session, tool, [session.focus] if alone else ())
+        self.busy = tool
+        self._draw()
+
+        def done(answers: dict[str, Any]) -> None:
+            self.busy = ""
+            try:
+                found = tools.take(session, recipe, answers)
+            except ValueError as error:
+                self.screen.notice = error
+            else:
+                aside = int((found["reason"] != "").sum())
+                self.screen.notice = f"{len(found) - aside} judged by {tool}" + (
+                    f", {aside} set aside" if aside else ""
+                )
+            self._draw()
+
+        self.work.run("measure", lambda: tools.judge(session, recipe), done, slow=True)
 
     def _on_click(self, data: dict[str, Any]) -> None:
         session, what = self.session, data.get("do")
@@ -240,3 +269,8 @@ class CardView:
             session.mark([session.focus], label=str(data["value"]).strip())
         elif what == "unmark":
             session.unmark([session.focus])
+        elif what == "measure" and not self.busy:
+            try:
+                self._measure(str(data["tool"]), data.get("which") == "one")
+            except (LookupError, ValueError) as error:
+                self.screen.notice = error
