@@ -1,6 +1,6 @@
 """Re-ranking by a tool (P4.6): what it measures on each candidate orders them, and stands on the card of each.
 
-A candidate is judged once for a session: the score of a tool covers all that it has judged so far, the others have none.
+A candidate is judged once for a session: the score of a tool covers all that it has judged so far; others have none.
 """
 
 from __future__ import annotations
@@ -56,9 +56,8 @@ def prepare(session: Session, tool: str, ids: Any = (), top: int = TOP) -> dict[
     """
     survey, kind = session.survey, TOOLS.get(tool)
     if kind.modality not in survey.modalities:
-        raise ValueError(
-            f"{tool} looks at {kind.modality}s, and {survey.name} has {', '.join(survey.modalities) or 'none'}"
-        )
+        there = ", ".join(survey.modalities) or "catalogue columns alone"
+        raise ValueError(f"{tool} looks at {kind.modality} data, and {survey.name} has {there}")
     if int(top) != top or top < 1:
         raise ValueError(f"top={top!r}: let it judge one candidate or more")
     space, scorer = scored(session, None, None)
@@ -68,7 +67,7 @@ def prepare(session: Session, tool: str, ids: Any = (), top: int = TOP) -> dict[
         raise ValueError(f"the survey has a score {tool!r} of {space} already: the tool's cannot stand beside it")
     before = survey.recipe(space, scorer) if scorer else {}
     base = str(before["from"]) if scorer == tool and "from" in before else scorer
-    given = [ids] if isinstance(ids, str | int | np.integer) else list(ids)
+    given: list[Any] = [ids] if isinstance(ids, str | int | np.integer) else list(ids)
     if given:
         rows = session._rows_of(given)
     elif session.selection.active:

@@ -36,7 +36,8 @@ CSS = """
   padding: 1px 0; } .tool dt { color: var(--ax-muted); } .tool dd { margin: 0; white-space: nowrap; }
 .tool svg { display: block; flex: 1 1 280px; min-width: 0; height: 132px; background: var(--ax-sunken);
   border-radius: 4px; } .tool svg path { fill: none; vector-effect: non-scaling-stroke; }
-.tool svg .c0 { stroke: var(--ax-faint); stroke-width: 1; } .tool svg .c1 { stroke: var(--ax-focus); stroke-width: 1.4; }
+.tool svg .c0 { stroke: var(--ax-faint); stroke-width: 1; }
+.tool svg .c1 { stroke: var(--ax-focus); stroke-width: 1.4; }
 .tool svg .c2 { stroke: var(--ax-select); stroke-width: 1.4; stroke-dasharray: 5 3; }
 .tool svg text { font: 10px var(--ax-font); fill: var(--ax-muted); }
 .tool svg text.c1 { fill: var(--ax-focus); stroke: none; }
@@ -67,7 +68,8 @@ def _tool(session: Any, name: str, answers: Mapping[str, Answer], busy: str) -> 
     words = "measuring…" if busy == name else f"rank the first {count} {among} by it"
     ask += _button(name, "top", words, "Judge candidates in their order, and rank by the score", off)
     told = "" if found is None or isinstance(found, str) else (
-        f'<span class="sum ax-num"><b>{number(found.score)}</b> <span class="ax-muted">{escape(kind.unit)}</span></span>'
+        f'<span class="sum ax-num"><b>{number(found.score)}</b> <span class="ax-muted">{escape(kind.unit)}</span>'
+        "</span>"
     )  # fmt: skip
     head = f'<div class="line"><b title="{escape(name)}">{escape(kind.title)}</b>{ask}{told}</div>'
     if isinstance(found, str):

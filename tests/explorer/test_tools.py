@@ -102,7 +102,7 @@ def test_what_a_tool_cannot_do_is_set_aside_with_its_reason(session: Session, me
     assert found["reason"].iloc[-1] == "the tool failed: RuntimeError: a bug <script>"
     assert np.isnan(session.survey.score(session.space, "mean")[5])
     assert np.isfinite(session.survey.score(session.space, "mean")[[3, 8]]).all()
-    with pytest.raises(ValueError, match="can judge none of 1 candidates.*a bug"):
+    with pytest.raises(ValueError, match=r"can judge none of 1 candidates.*a bug"):
         session.rerank_with("mean", [5])
 
 
@@ -118,7 +118,7 @@ def test_a_saved_exploration_judges_again(session: Session, mean: Any) -> None:
 
 
 def test_what_cannot_be_asked_says_why(session: Session, tiny_survey: Survey) -> None:
-    with pytest.raises(UnknownName, match="no tool named 'lens-likenes'. Did you mean 'lens-likeness'"):
+    with pytest.raises(UnknownName, match=r"no tool named 'lens-likenes'\. Did you mean 'lens-likeness'"):
         session.rerank_with("lens-likenes")
     with pytest.raises(ValueError, match="top=0"):
         session.rerank_with("line-width", top=0)
