@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from explorer import arguments
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line: one sub-command for each thing a person does."""
@@ -30,8 +32,8 @@ def parser() -> argparse.ArgumentParser:
 def _survey_commands(commands: Any) -> None:
     """What makes a survey."""
     demo = commands.add_parser("demo", help="the simulated survey, prepared and served")
-    demo.add_argument("-n", type=int, default=5000, help="objects to simulate the first time (default 5000)")
-    demo.add_argument("--seed", type=int, default=0, help="seed of the simulation (default 0)")
+    demo.add_argument("-n", type=arguments.some, default=5000, help="objects to simulate the first time (default 5000)")
+    demo.add_argument("--seed", type=arguments.seed, default=0, help="seed of the simulation (default 0)")
     _serving(demo)
     demo.set_defaults(run=_demo)
 
@@ -48,18 +50,18 @@ def _survey_commands(commands: Any) -> None:
 
     prepare = commands.add_parser("prepare", help="embed, score and lay out (goes on where it stopped)")
     prepare.add_argument("survey", help="folder of a survey, or a card's name")
-    prepare.add_argument("--encoders", type=_names, default=["pca"], help="comma-separated (default pca)")
+    prepare.add_argument("--encoders", type=arguments.names, default=["pca"], help="comma-separated (default pca)")
     prepare.add_argument(
         "--scorers",
-        type=_names,
+        type=arguments.names,
         default=["isolation-forest", "knn"],
         help="comma-separated (default isolation-forest,knn)",
     )
-    prepare.add_argument("--layouts", type=_names, default=["umap"], help="comma-separated (default umap)")
-    prepare.add_argument("--seed", type=int, default=0)
+    prepare.add_argument("--layouts", type=arguments.names, default=["umap"], help="comma-separated (default umap)")
+    prepare.add_argument("--seed", type=arguments.seed, default=0)
     prepare.add_argument(
         "--stability",
-        type=int,
+        type=arguments.runs,
         nargs="?",
         const=8,
         default=0,
@@ -79,11 +81,16 @@ def _study_commands(commands: Any) -> None:
     report = commands.add_parser("report", help="the study of paper P0 as tables, figures and one page")
     report.add_argument("survey", help="folder of a survey, or a card's name")
     report.add_argument("--out", type=Path, help="folder (default: report in the survey's folder)")
-    report.add_argument("--encoders", type=_names, default=[], help="comma-separated; default: the spaces there are")
-    report.add_argument("--scorers", type=_names, help="comma-separated (default: all five; the first leads)")
-    report.add_argument("--hosts", type=int, default=100, help="objects that each oddity is put into (default 100)")
-    report.add_argument("--minutes", type=float, default=20, help="allowed for what is repeated (default 20)")
-    report.add_argument("--seed", type=int, default=0)
+    report.add_argument(
+        "--encoders", type=arguments.names, default=[], help="comma-separated; default: the spaces there are"
+    )
+    report.add_argument("--scorers", type=arguments.names, help="comma-separated (default: all five; the first leads)")
+    report.add_argument(
+        "--hosts", type=arguments.some, default=100, help="objects that each oddity is put into (default 100)"
+    )
+    minutes = arguments.number(0, "more than 0 minutes are needed", beyond=True)
+    report.add_argument("--minutes", type=minutes, default=20, help="allowed for what is repeated (default 20)")
+    report.add_argument("--seed", type=arguments.seed, default=0)
     report.set_defaults(run=_report)
 
     align = commands.add_parser("align", help="bring two spaces into one by contrastive learning")
@@ -91,14 +98,15 @@ def _study_commands(commands: Any) -> None:
     align.add_argument("a", help="a space such as ppad/events, or a modality")
     align.add_argument("b", help="the other one")
     align.add_argument("--form", choices=["towers", "shared"], default="towers", help="of P3 or of P2 (default towers)")
-    align.add_argument("--gamma", type=float, default=0.0, help="weight of the distance-preserving term (P2: 0.3)")
-    align.add_argument("--epochs", type=int, default=60)
-    align.add_argument("--members", type=int, default=1, help="networks of the ensemble (default 1)")
+    gamma = arguments.number(0, "a weight is 0 or more")
+    align.add_argument("--gamma", type=gamma, default=0.0, help="weight of the distance-preserving term (P2: 0.3)")
+    align.add_argument("--epochs", type=arguments.some, default=60)
+    align.add_argument("--members", type=arguments.some, default=1, help="networks of the ensemble (default 1)")
     align.add_argument("--tune", action="store_true", help="tune the temperature on the calibration split")
     align.add_argument("--search", action="store_true", help="grid search on the validation split")
     align.add_argument("--cutoff", type=int, help="train on what was written about up to this year, test on the rest")
     align.add_argument("--name", default="aligned", help="encoder name of the spaces that are stored")
-    align.add_argument("--seed", type=int, default=0)
+    align.add_argument("--seed", type=arguments.seed, default=0)
     align.set_defaults(run=_align)
 
     study = commands.add_parser("study", help="a paper's tables on a survey, beside its published figures")
@@ -107,12 +115,16 @@ def _study_commands(commands: Any) -> None:
     )
     study.add_argument("survey", nargs="?", help="folder of a survey, or a card's name (default: one is simulated)")
     study.add_argument(
-        "--spaces", type=_names, default=[], help="comma-separated (default: all of spectra; one a modality)"
+        "--spaces", type=arguments.names, default=[], help="comma-separated (default: all of spectra; one a modality)"
     )
-    study.add_argument("-n", type=int, help="objects to simulate where no survey is named (8000 spectra, 3000 sources)")
-    study.add_argument("--seeds", type=int, help="splits drawn (default 5 for spectra, 3 for xray)")
     study.add_argument(
-        "--epochs", type=int, help="of the networks (12 for spectra, where 0 leaves them out; 60 for xray)"
+        "-n", type=arguments.some, help="objects to simulate where no survey is named (8000 spectra, 3000 sources)"
+    )
+    study.add_argument("--seeds", type=arguments.some, help="splits drawn (default 5 for spectra, 3 for xray)")
+    study.add_argument(
+        "--epochs",
+        type=arguments.whole(0, "0 or more"),
+        help="of the networks (12 for spectra, where 0 leaves them out; 60 for xray)",
     )
     study.add_argument("--to", type=Path, help="folder for the tables as CSV")
     study.set_defaults(run=_study)
@@ -130,9 +142,9 @@ def _model_commands(commands: Any) -> None:
     train = commands.add_parser("train", help="train an encoder on a survey (goes on where it stopped)")
     train.add_argument("encoder", help="name of an encoder that can be trained, such as astroclip")
     train.add_argument("survey", help="folder of a survey, or a card's name")
-    train.add_argument("--steps", type=int, help="steps instead of the encoder's own")
-    train.add_argument("--batch", type=int, help="objects a step instead of the encoder's own")
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--steps", type=arguments.some, help="steps instead of the encoder's own")
+    train.add_argument("--batch", type=arguments.some, help="objects a step instead of the encoder's own")
+    train.add_argument("--seed", type=arguments.seed, default=0)
     train.add_argument("--anew", action="store_true", help="begin with random weights, not the shipped ones")
     train.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from a stopped run (default)"
@@ -141,20 +153,9 @@ def _model_commands(commands: Any) -> None:
 
 
 def _serving(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--port", type=_port, default=5006, help="port (default 5006; 0 takes a free one)")
+    command.add_argument("--port", type=arguments.port, default=5006, help="port (default 5006; 0 takes a free one)")
     command.add_argument("--address", default="localhost", help="address to listen on (default localhost)")
     command.add_argument("--no-show", action="store_true", help="do not open a browser")
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is no port: give 0 to 65535")
-    return port
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 DEMO = ("pca", "astropt")
@@ -164,8 +165,6 @@ DEMO = ("pca", "astropt")
 def _demo(options: argparse.Namespace) -> int:
     from explorer.survey.locate import surveys_dir
 
-    if options.n < 1:
-        raise ValueError(f"-n {options.n}: simulate one object or more")
     started = time.monotonic()
     path = surveys_dir() / "simulated"
     first = _make_demo(path, options)

@@ -211,7 +211,15 @@ def test_too_few_rows_make_no_space_and_short_spectra_do(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["demo", "-n", "0"], "one object or more"),
+        (["demo", "-n", "0"], "argument -n: 0: one or more"),
+        (["demo", "-n", "many"], "'many' is no whole number"),
+        (["prepare", "s", "--seed", "-1"], "argument --seed: -1: a seed is 0 to 4294967295"),
+        (["prepare", "s", "--encoders", ","], "argument --encoders: name one at least"),
+        (["prepare", "s", "--stability", "1"], "argument --stability: 1: two runs or more"),
+        (["report", "s", "--hosts", "-5"], "argument --hosts: -5: one or more"),
+        (["report", "s", "--minutes", "nan"], "argument --minutes: nan: more than 0 minutes"),
+        (["align", "s", "a", "b", "--epochs", "0"], "argument --epochs: 0: one or more"),
+        (["train", "dae", "s", "--batch", "0"], "argument --batch: 0: one or more"),
         (["serve", "nowhere", "--port", "99999"], "0 to 65535"),
         (["ingest", "in", "out"], "nothing usable"),
         (["ingest", "in", "in/what.xyz"], "nothing usable"),
