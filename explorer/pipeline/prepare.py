@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import time
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,7 @@ from explorer.survey.store import Survey
 from kernels.embedding import ENCODERS
 from kernels.scoring import SCORERS
 
+_log = logging.getLogger("explorer")
 FEWEST = 4
 """Rows below which a modality makes no space: nothing can be odd among three."""
 
@@ -46,8 +48,7 @@ def plan(
     """All steps, done or not, in order: a space is whole before the next begins."""
     steps = []
     for name in encoders:
-        known = [m for m in ENCODERS.get(name).modalities if m != "joint"]
-        present = [m for m in known if len(rows_with(survey, m)) >= FEWEST]
+        present = _present(survey, name)
         both = len(present) > 1 and np.logical_and.reduce([survey.has(m) for m in present]).sum() >= FEWEST
         for modality in [*present, *(["joint"] if both else [])]:
             space = f"{name}/{modality}"
@@ -61,6 +62,20 @@ def plan(
         for step in [Step("score", space, s) for s in scorers] + [Step("lay out", space, n) for n in layouts]
     ]
     return steps
+
+
+def _present(survey: Survey, encoder: str) -> list[str]:
+    """The modalities of an encoder of which the survey has enough."""
+    known = [m for m in ENCODERS.get(encoder).modalities if m != "joint"]
+    return [m for m in known if len(rows_with(survey, m)) >= FEWEST]
+
+
+def _tell_idle(survey: Survey, encoders: Sequence[str]) -> None:
+    """Say which encoders make no space here, and why: whoever named them waits for one."""
+    for name in encoders:
+        if not _present(survey, name):
+            kinds = " or ".join(m for m in ENCODERS.get(name).modalities if m != "joint")
+            _log.warning("%s makes no space of %s: fewer than %d rows have %s", name, survey.name, FEWEST, kinds)
 
 
 def todo(survey: Survey, steps: Iterable[Step]) -> list[Step]:
@@ -116,6 +131,8 @@ def prepare(
             f"nothing to embed in {survey.name}: it has {kinds} and no embeddings of its own; a space needs images "
             f"or spectra of at least {FEWEST} rows"
         )
+    if survey.modalities:
+        _tell_idle(survey, encoders)
     return prepare_steps(survey, todo(survey, steps), bar() if progress is None else progress, seed)
 
 

@@ -168,3 +168,9 @@ def test_the_common_grid_covers_the_survey(survey: Survey) -> None:
 def test_a_smaller_image_keeps_its_mean(old: int) -> None:
     pixels = np.random.default_rng(0).normal(size=(2, 1, old, old))
     np.testing.assert_allclose(resize(pixels, 16, antialias=True).mean(), pixels.mean(), atol=1e-6)
+
+
+def test_an_encoder_that_finds_nothing_to_embed_is_told(survey: Survey, caplog: pytest.LogCaptureFixture) -> None:
+    done = prepare(survey, ["pca", "tfidf"], scorers=(), layouts=())
+    assert [s.space for s in done] == ["pca/image", "pca/spectrum", "pca/joint"]
+    assert [r.getMessage() for r in caplog.records] == ["tfidf makes no space of s: fewer than 4 rows have text"]
