@@ -131,8 +131,7 @@ def prepare(
             f"nothing to embed in {survey.name}: it has {kinds} and no embeddings of its own; a space needs images "
             f"or spectra of at least {FEWEST} rows"
         )
-    if survey.modalities:
-        _tell_idle(survey, encoders)
+    _tell_idle(survey, [name for name in encoders if survey.modalities or name != "pca"])
     return prepare_steps(survey, todo(survey, steps), bar() if progress is None else progress, seed)
 
 
