@@ -96,11 +96,23 @@ def _study_commands(commands: Any) -> None:
     align = commands.add_parser("align", help="bring two spaces into one by contrastive learning")
     align.add_argument("survey", help="folder of a survey, or a card's name")
     align.add_argument("a", help="a space such as ppad/events, or a modality")
-    align.add_argument("b", help="the other one")
-    align.add_argument("--form", choices=["towers", "shared"], default="towers", help="of P3 or of P2 (default towers)")
+    align.add_argument("b", help="the other one; captions: what explorer caption wrote")
+    align.add_argument(
+        "--form",
+        choices=["towers", "shared", "projectors"],
+        help="of P3, of P2 or of P4 (default: projectors for captions, else towers)",
+    )
     gamma = arguments.number(0, "a weight is 0 or more")
     align.add_argument("--gamma", type=gamma, default=0.0, help="weight of the distance-preserving term (P2: 0.3)")
     align.add_argument("--epochs", type=arguments.some, default=60)
+    align.add_argument("--exclude", help="a file of ids, or a column that marks them: objects to keep out of training")
+    align.add_argument(
+        "--texts",
+        choices=["auto", "endpoint", "minilm", "tfidf"],
+        default="auto",
+        help="what encodes captions (default: the endpoint if one is named, else minilm if it is here, else tfidf)",
+    )
+    align.add_argument("--endpoint", type=Path, help="TOML file with a table [embed]: the model that encodes captions")
     align.add_argument("--members", type=arguments.some, default=1, help="networks of the ensemble (default 1)")
     align.add_argument("--tune", action="store_true", help="tune the temperature on the calibration split")
     align.add_argument("--search", action="store_true", help="grid search on the validation split")
@@ -115,8 +127,12 @@ def _study_commands(commands: Any) -> None:
     )
     study.add_argument("survey", nargs="?", help="folder of a survey, or a card's name (default: one is simulated)")
     study.add_argument(
-        "--spaces", type=arguments.names, default=[], help="comma-separated (default: all of spectra; one a modality)"
+        "--spaces", type=arguments.names, default=[], help="comma-separated (default: all; xray chooses on validation)"
     )
+    study.add_argument(
+        "--check", help="xray: a second survey, judged with what was chosen on the first (default: one is simulated)"
+    )
+    study.add_argument("--no-check", action="store_true", help="xray: the first survey alone")
     study.add_argument(
         "-n", type=arguments.some, help="objects to simulate where no survey is named (8000 spectra, 3000 sources)"
     )
@@ -135,7 +151,9 @@ def _model_commands(commands: Any) -> None:
     caption = commands.add_parser("caption", help="write words for objects, to search by (goes on where it stopped)")
     caption.add_argument("survey", help="folder of a survey, or a card's name")
     caption.add_argument(
-        "--endpoint", type=Path, help="TOML file with a table [chat]; without it, measured shapes are told"
+        "--endpoint",
+        type=Path,
+        help="TOML file with tables [chat], [embed] or both; without [chat], measured shapes are told",
     )
     caption.set_defaults(run=_caption)
 
@@ -243,12 +261,21 @@ def _prepare(options: argparse.Namespace) -> int:
 
 def _align(options: argparse.Namespace) -> int:
     import explorer
-    from explorer.pipeline.align import align
+    from explorer.pipeline.align import align, captioned_options
+    from explorer.pipeline.captioned import endpoints_for, rows_of_benchmark
     from explorer.survey.progress import bar
 
-    chosen = {"form": options.form, "gamma": options.gamma, "epochs": options.epochs, "members": options.members}
+    survey = explorer.open(options.survey)
+    form = options.form or ("projectors" if "captions" in (options.a, options.b) else "towers")
+    chosen = {"form": form, "gamma": options.gamma, "epochs": options.epochs, "members": options.members}
+    if form == "projectors":
+        chosen |= captioned_options(options.a, options.b)
     more = {"tune": options.tune, "search": options.search, "cutoff": options.cutoff, "name": options.name}
-    made = align(explorer.open(options.survey), options.a, options.b, chosen, seed=options.seed, progress=bar(), **more)
+    if options.exclude:
+        more["exclude"] = rows_of_benchmark(survey, options.exclude)
+    endpoint = endpoints_for(survey, options.endpoint).get("embed")
+    more |= {"texts": options.texts, "endpoint": endpoint}
+    made = align(survey, options.a, options.b, chosen, seed=options.seed, progress=bar(), **more)
     for part, told in made.figures.items():
         words = ", ".join(f"{k} {v:.3g}" for k, v in told.items() if k not in ("n", "mean_log_rank"))
         print(f"{part:<12} {told['n']:>6} pairs  {words}")
@@ -261,7 +288,8 @@ def _study(options: argparse.Namespace) -> int:
         from explorer.pipeline import study_xray
 
         n, seeds, epochs = options.n or 3000, options.seeds or 3, options.epochs or 60
-        return study_xray.run(options.survey, n, seeds, epochs, options.to, options.spaces)
+        second = (options.check, options.no_check)
+        return study_xray.run(options.survey, n, seeds, epochs, options.to, options.spaces, *second)
     from explorer.pipeline.study_spectra import run
 
     n, seeds, epochs = options.n or 8000, options.seeds or 5, 12 if options.epochs is None else options.epochs
@@ -280,19 +308,20 @@ def _report(options: argparse.Namespace) -> int:
 
 def _caption(options: argparse.Namespace) -> int:
     import explorer
-    from explorer.pipeline.words import endpoint_of, write_captions
+    from explorer.pipeline.captioned import embed_captions, endpoints_for, spent
+    from explorer.pipeline.words import write_captions
     from explorer.survey.progress import bar
 
-    chat = None
-    if options.endpoint is not None:
-        known = endpoint_of(options.endpoint)
-        if "chat" not in known:
-            raise ValueError(f"{options.endpoint} has no table [chat] with base_url and model")
-        chat = known["chat"]
-    failed = write_captions(explorer.open(options.survey), chat, progress=bar())
+    survey = explorer.open(options.survey)
+    known = endpoints_for(survey, options.endpoint)
+    failed = write_captions(survey, known.get("chat"), progress=bar())
     for name, why in list(failed.items())[:10]:
         print(f"{name}: {why}", file=sys.stderr)
     print(f"{len(failed)} without a caption" if failed else "every image has a caption")
+    try:
+        print(f"searched by {embed_captions(survey, endpoint=known.get('embed'), progress=bar())}")
+    finally:
+        print("\n".join(spent(known)), end="\n" if known else "")
     return 1 if failed else 0
 
 

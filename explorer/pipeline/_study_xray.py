@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from explorer.pipeline.align import discussed, keys_of, space_of
+from explorer.survey.files import write_atomically
 from explorer.survey.store import Survey
 from kernels.embedding.align.aligner import Aligner
 from kernels.embedding.align.splits import grouped
@@ -75,12 +79,35 @@ class Sources:
         return self.vectors[a][rows], self.vectors[b][rows]
 
 
-def sources_of(survey: Survey, data: str = "events", spectra: str = "xspectrum", text: str = "text") -> Sources:
-    """Read a survey: three spaces (or modalities that have one space each), the columns of the papers, the classes."""
-    spaces = {n: space_of(survey, s) for n, s in (("data", data), ("spectra", spectra), ("text", text))}
-    whole = {n: survey.embedding(s) for n, s in spaces.items()}
+def spaces_of(survey: Survey, told: str) -> list[str]:
+    """The spaces that ``"ppad/events+photons/events"``, one space, or the modality of one space names."""
+    return [space_of(survey, part) for part in told.split("+")]
+
+
+def vectors_of(survey: Survey, told: str) -> np.ndarray:
+    """(n, d) float32 of a space; of several, their components side by side, each brought to one scatter."""
+    spaces = [np.asarray(survey.embedding(s), np.float32) for s in spaces_of(survey, told)]
+    if len(spaces) == 1:
+        return spaces[0]
+    scaled = [(v - np.nanmean(v, axis=0)) / np.maximum(np.nanstd(v, axis=0), 1e-9) for v in spaces]
+    return np.concatenate(scaled, axis=1).astype(np.float32)
+
+
+def sources_of(
+    survey: Survey,
+    data: str = "events",
+    spectra: str = "xspectrum",
+    text: str = "text",
+    within: np.ndarray | None = None,
+) -> Sources:
+    """Read a survey: three spaces (or modalities that have one space each, or spaces joined by ``+``), the columns of
+    the papers, the classes; of the rows of the mask ``within`` alone where it is given."""
+    told = {"data": data, "spectra": spectra, "text": text}
+    spaces = {n: "+".join(spaces_of(survey, s)) for n, s in told.items()}
+    whole = {n: vectors_of(survey, s) for n, s in spaces.items()}
     rows = np.flatnonzero(np.logical_and.reduce([np.isfinite(v).all(axis=1) for v in whole.values()]))
     rows = rows[discussed(survey, rows)]
+    rows = rows if within is None else rows[within[rows]]
     if len(rows) < 100:
         raise ValueError(f"{survey.name}: {len(rows)} sources have {', '.join(spaces.values())}; a study needs 100")
     found = next((c for c in CLASS_COLUMNS if c in survey.columns), None)
@@ -117,18 +144,59 @@ class Fitted:
         return {side: aligner.encode("a", a), "text": aligner.encode("b", b), "both": aligner.joint(a, b)}
 
 
-def fit_seed(s: Sources, seed: int, epochs: int, members: int, options: Mapping[str, Any], tell: Tell) -> Fitted:
+def stamp(survey: Survey, spaces: Iterable[str]) -> str:
+    """Short name of spaces as they were made: what was tried on other vectors tells nothing."""
+    parts = sorted({part for told in spaces for part in told.split("+")})
+    told = [[p, survey.provenance(f"space:{p}").get("time", "")] for p in parts]
+    return hashlib.sha256(json.dumps([told, len(survey)], default=str).encode()).hexdigest()[:12]
+
+
+class Keeper:
+    """Fitted aligners in a folder, so that a study that was killed goes on; kept nowhere where ``folder`` is None."""
+
+    def __init__(self, folder: Path | None):
+        self.folder = folder
+
+    def of(self, told: Mapping[str, Any], options: Mapping[str, Any], fit: Callable[[], Aligner]) -> Aligner:
+        """The aligner that ``told`` names, from the folder or by ``fit``."""
+        if self.folder is None:
+            return fit()
+        from safetensors.numpy import load_file, save
+
+        name = hashlib.sha256(json.dumps([dict(told), dict(options)], sort_keys=True).encode()).hexdigest()[:16]
+        path = self.folder / f"{name}.safetensors"
+        if path.exists():
+            return Aligner(**options).load_state(load_file(path))
+        made = fit()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, save({k: np.ascontiguousarray(v) for k, v in made.state().items()}))
+        return made
+
+
+NETWORKS = 7
+"""Aligners that one seed needs."""
+
+
+def fit_seed(
+    s: Sources,
+    seed: int,
+    epochs: int,
+    members: int,
+    options: Mapping[str, Any],
+    tell: Tell,
+    keeper: Keeper | None = None,
+) -> Fitted:
     """Split and train everything that one seed needs."""
-    parts = s.split(seed)
+    parts, keeper = s.split(seed), keeper or Keeper(None)
     order = np.random.default_rng(seed).permutation(len(parts["train"]))
 
     def fit(name: str, side: str, shuffled: bool = False, **told: Any) -> Aligner:
         tell(f"seed {seed}: {name}{' on shuffled pairs' if shuffled else ''}")
+        chosen = {"epochs": epochs, "random_state": seed, **told}
         a, b = s.pairs(side, "text", parts["train"])
-        aligner = Aligner(**{"epochs": epochs, "random_state": seed, **told})
-        return aligner.fit(
-            a, b[order] if shuffled else b, None if shuffled else s.pairs(side, "text", parts["validation"])
-        )
+        held = None if shuffled else s.pairs(side, "text", parts["validation"])
+        key = {"side": side, "shuffled": shuffled, "seed": seed, "n": len(s)}
+        return keeper.of(key, chosen, lambda: Aligner(**chosen).fit(a, b[order] if shuffled else b, held))
 
     shared: dict[str, Any] = {"form": "shared", "gamma": 0.3, "temperature": 0.05}
     third = {**options, "members": members}

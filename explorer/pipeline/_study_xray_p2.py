@@ -1,4 +1,4 @@
-"""The tables of P2: regression, retrieval, neighbours, anomalies."""
+"""The tables of P2: regression, retrieval, neighbours; and what the gains of P2 and P3 are."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from kernels.embedding.align import evaluate as e
 from kernels.embedding.align.aligner import Aligner
 from kernels.search.retrieval import ranks_of_pairs, top_k_accuracy
 
-AT = (0.05, 0.1, 0.2, 0.4)
-SCORER = "unsupervised-forest"
+PLAIN = "side by side"
 
 
 def regressions(s: Sources, fits: Sequence[Fitted], which: str, how: str) -> dict[str, list[e.Regression]]:
@@ -30,22 +29,36 @@ def regressions(s: Sources, fits: Sequence[Fitted], which: str, how: str) -> dic
     return out
 
 
-def without(regression: e.Regression, name: str = "side by side") -> str:
-    """The expert where the plain concatenation is no candidate, as in the paper."""
-    known = {k: v for k, v in regression.validation.items() if k != name}
-    return max(known, key=lambda k: np.nan_to_num(known[k], nan=-2.0))
+def expert_of(regression: e.Regression, how: str = "pearson") -> str:
+    """The representation best on validation, by Pearson's r as in the paper or by ``"error"``, the mean absolute one.
+
+    The plain concatenation is no candidate, as in the paper.
+    """
+    told = regression.validation if how == "pearson" else {k: -v for k, v in regression.held.items()}
+    known = {k: v for k, v in told.items() if k != PLAIN}
+    return max(known, key=lambda k: np.nan_to_num(known[k], nan=-np.inf))
 
 
-def gains(found: dict[str, list[e.Regression]], to: str, side: str) -> list[tuple[float, float, float]]:
-    """(gain, low, high) of ``to`` ("both", "experts", "side by side") over the best single modality before, by seed."""
+def chosen(regression: e.Regression, to: str) -> str:
+    """The representation that ``to`` means for one variable: ``both``, ``experts``, ``experts by error``, or a name."""
+    if to.startswith("experts"):
+        return expert_of(regression, "error" if to.endswith("error") else "pearson")
+    return {"both": "aligned both"}.get(to, to)
+
+
+def gains(
+    found: dict[str, list[e.Regression]], to: str, side: str, over: str = "best"
+) -> list[tuple[float, float, float]]:
+    """(gain, low, high) by seed of ``to`` over the best single modality before, or over the representation ``over``."""
     out = []
     for seed in range(len(next(iter(found.values())))):
-        pairs = []
+        pairs, rows = [], []
         for of_variable in found.values():
             r = of_variable[seed]
-            after = {"both": "aligned both", "experts": without(r)}.get(to, to)
-            pairs.append((r.errors[r.best_of([side, "text"])], r.errors[after]))
-        out.append(e.average_gain(pairs, random_state=seed))
+            before = r.best_of([side, "text"]) if over == "best" else chosen(r, over)
+            pairs.append((r.errors[before], r.errors[chosen(r, to)]))
+            rows.append(np.arange(len(r.baseline)) if r.rows is None else r.rows)
+        out.append(e.average_gain(pairs, random_state=seed, rows=rows))
     return out
 
 
@@ -53,7 +66,7 @@ def losers(found: dict[str, list[e.Regression]], to: str, side: str) -> list[str
     """Variables whose mean error over the seeds is higher after than in the best modality before."""
     lost = []
     for variable, runs in found.items():
-        after = [r.mae({"both": "aligned both", "experts": without(r)}.get(to, to)) for r in runs]
+        after = [r.mae(chosen(r, to)) for r in runs]
         if np.mean(after) > min(np.mean([r.mae(n) for r in runs]) for n in (side, "text")):
             lost.append(variable)
     return lost
@@ -154,53 +167,4 @@ def context_table(s: Sources, fits: Sequence[Fitted], kind: str) -> Table:
             runs.append(np.mean([(c.matches, c.mean, c.spread) for c in own], axis=0) if own else np.full(3, np.nan))
         table.add(name, *(list(column) for column in np.array(runs).T), *told)
     table.notes = ["published for one X-ray binary; here the mean over all of the class in test"]
-    return table
-
-
-def anomaly_scores(vectors: dict[str, np.ndarray], scorer: str, seed: int) -> dict[str, np.ndarray]:
-    """Scores of each representation among its own rows."""
-    from kernels.scoring import SCORERS
-
-    out = {}
-    for name, rows in vectors.items():
-        scaled = (rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-9)
-        out[name] = SCORERS.get(scorer)(random_state=seed).fit_score(scaled.astype(np.float32))
-    return out
-
-
-def anomalies(s: Sources, fits: Sequence[Fitted], scorer: str = SCORER) -> tuple[list[Table], dict[str, np.ndarray]]:
-    """P2.7 on validation and test (unseen by the aligner): what rises from one modality to the aligned space, and how
-    many of the planted rare classes are found; with the curves representation → (seeds, places)."""
-    kinds = sorted(np.unique(s.kinds[s.rare]).tolist()) or sorted(np.unique(s.kinds).tolist())
-    rises: dict[str, list[list[float]]] = {k: [] for k in kinds}
-    curves: dict[str, list[np.ndarray]] = {}
-    for f in fits:
-        rows = np.sort(np.concatenate([f.parts["validation"], f.parts["test"]]))
-        after = f.after(s, "p2")
-        vectors = {"text": s.vectors["text"], "data": s.vectors["data"], "joint": after["both"]}
-        vectors["both sides"] = np.concatenate([after["data"], after["text"]], axis=1)
-        scores = anomaly_scores({n: v[rows] for n, v in vectors.items()}, scorer, f.seed)
-        top = max(10, round(0.05 * len(rows)))
-        gain = {n: e.outlier_gain(scores["joint"], scores[n], s.kinds[rows], top) for n in ("text", "data")}
-        for kind in kinds:
-            first, second = (gain[n].get(kind, (0.0, 0.0)) for n in ("text", "data"))
-            rises[kind].append([100 * v for v in (*first, *second, float((s.kinds[rows] == kind).mean()))])
-        for name, values in scores.items():
-            at = np.maximum(1, (np.array(AT) * len(rows)).round().astype(int))
-            curves.setdefault(name, []).append(e.recovery(values, s.rare[rows], at))
-    head = ["class", "risers over text", "top of text", "risers over data", "top of data", "in all"]
-    table = Table(f"P2.7 {scorer}: share of a rare class among the 5 % that rise most to the aligned space, %", head)
-    for kind, runs in rises.items():
-        table.add(kind, *(list(c) for c in np.array(runs).T))
-    table.notes = ["published on other data: pulsars three times as often among the risers as in one modality alone"]
-    found = {n: np.array(v) for n, v in curves.items()}
-    return [table, recovery_table(found, f"P2.7 rare classes found, {scorer}, validation and test")], found
-
-
-def recovery_table(curves: dict[str, np.ndarray], title: str) -> Table:
-    """Share of the planted rare sources among the first of the ranking."""
-    table = Table(title, ["representation", *(f"first {100 * a:.0f} %" for a in AT)])
-    for name, runs in curves.items():
-        table.add(name, *(list(100 * c) for c in runs.T))
-    table.add("chance", *(f"{100 * a:.1f}" for a in AT))
     return table

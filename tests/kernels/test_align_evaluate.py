@@ -40,6 +40,33 @@ def test_the_expert_is_chosen_on_validation_and_gains_have_intervals() -> None:
     assert low > 0.7
     same = e.average_gain([(found.errors["knows"], found.errors["knows"])])
     assert same == (0.0, 0.0, 0.0)
+    assert found.held["knows"] < found.held["guesses"]
+    np.testing.assert_array_equal(found.rows, SPLITS["test"])
+
+
+def test_no_space_loses_by_the_scale_of_its_components() -> None:
+    """The signal is large beside forty small components of noise, or small beside few large ones."""
+    signal = RNG.normal(size=320)
+    large = np.column_stack([10 * signal, RNG.normal(size=(320, 40))])
+    small = np.column_stack([0.01 * signal, 5 * RNG.normal(size=(320, 1))])
+    found = e.regress({"large": large, "small": small}, "v", signal, SPLITS, "knn")
+    even = {n: np.abs(e.predict(v, signal, SPLITS["train"], SPLITS["test"], "knn") - signal[250:]).mean()
+            for n, v in (("large", large), ("small", small))}  # fmt: skip
+    assert found.mae("large") < 0.6 * even["large"]
+    assert found.mae("small") == pytest.approx(even["small"])
+
+
+def test_errors_of_one_object_hang_together() -> None:
+    """Ten copies of a variable say no more than one: the interval must not shrink where objects are drawn for all."""
+    before, after = np.abs(RNG.normal(size=200)), np.abs(0.8 * RNG.normal(size=200))
+    rows = np.arange(200)
+    one = e.average_gain([(before, after)], 4000, rows=[rows])
+    ten = e.average_gain([(before, after)] * 10, 4000, rows=[rows] * 10)
+    apart = e.average_gain([(before, after)] * 10, 4000)
+    assert ten[2] - ten[1] == pytest.approx(one[2] - one[1], rel=1e-9)
+    assert apart[2] - apart[1] < 0.5 * (ten[2] - ten[1])
+    shifted = e.average_gain([(before, after), (before[50:], after[50:])], 500, rows=[rows, rows[50:]])
+    assert shifted[1] < shifted[0] < shifted[2], "a variable may lack some objects"
 
 
 def test_the_bootstrap_covers_the_standard_error() -> None:

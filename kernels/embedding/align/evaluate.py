@@ -13,11 +13,13 @@ import numpy as np
 REGRESSORS = ("linear", "knn")
 
 
-def predict(space: np.ndarray, y: np.ndarray, train: np.ndarray, rows: np.ndarray, how: str, k: int = 3) -> np.ndarray:
+def predict(
+    space: np.ndarray, y: np.ndarray, train: np.ndarray, rows: np.ndarray, how: str, k: int = 3, even: bool = True
+) -> np.ndarray:
     """(m,) predictions of ``y`` (n,) for ``rows`` from the vectors ``space`` (n, d) of ``train``.
 
     ``how`` is ``"linear"`` (ordinary least squares, P2.4) or ``"knn"`` (mean of the ``k`` nearest, P3.4). Rows of
-    ``train`` whose ``y`` is missing are left out. Components are brought to one scatter.
+    ``train`` whose ``y`` is missing are left out. Components are brought to one scatter where ``even``.
     """
     from sklearn.linear_model import LinearRegression
     from sklearn.neighbors import KNeighborsRegressor
@@ -27,8 +29,10 @@ def predict(space: np.ndarray, y: np.ndarray, train: np.ndarray, rows: np.ndarra
     train = train[np.isfinite(y[train])]
     if len(train) < max(k, 2):
         raise ValueError(f"{len(train)} training rows have a value: {max(k, 2)} at least are needed")
-    mean, spread = space[train].mean(axis=0), space[train].std(axis=0)
-    scaled = (space - mean) / np.where(spread > 1e-9, spread, 1.0)
+    scaled = space
+    if even:
+        mean, spread = space[train].mean(axis=0), space[train].std(axis=0)
+        scaled = (space - mean) / np.where(spread > 1e-9, spread, 1.0)
     model = LinearRegression() if how == "linear" else KNeighborsRegressor(n_neighbors=k)
     return model.fit(scaled[train], y[train]).predict(scaled[rows]).astype(np.float64)
 
@@ -38,13 +42,16 @@ class Regression:
     """One variable: absolute errors of each space on the test rows that have a value.
 
     ``errors`` space → (m,); ``baseline`` (m,) of the mean of the training rows; ``validation`` space → Pearson r on
-    the validation rows; ``expert`` the space that is best there: the mixture of experts (P3.4) uses it.
+    the validation rows; ``expert`` the space that is best there: the mixture of experts (P3.4) uses it. ``rows`` (m,)
+    the object that each error is of; ``held`` space → mean absolute error on the validation rows.
     """
 
     variable: str
     errors: dict[str, np.ndarray]
     baseline: np.ndarray
     validation: dict[str, float]
+    rows: np.ndarray | None = None
+    held: dict[str, float] = field(default_factory=dict)
     expert: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,18 +74,30 @@ def regress(
     how: str,
     k: int = 3,
 ) -> Regression:
-    """Errors of every space on one variable (n,)."""
+    """Errors of every space on one variable (n,).
+
+    Neighbours depend on the scale of components: each space is taken as it is or with all components of one scatter,
+    whichever errs less on validation, so that no space loses by its units.
+    """
     y = np.asarray(y, dtype=np.float64)
     train, validation, test = (splits[n] for n in ("train", "validation", "test"))
     validation, test = validation[np.isfinite(y[validation])], test[np.isfinite(y[test])]
     if not len(test):
         raise ValueError(f"no test row has a value of {variable}")
-    errors, agreement = {}, {}
+    errors, agreement, held = {}, {}, {}
+    both = np.concatenate([test, validation])
     for name, vectors in spaces.items():
-        errors[name] = np.abs(predict(vectors, y, train, test, how, k) - y[test])
-        agreement[name] = pearson(predict(vectors, y, train, validation, how, k), y[validation])
+        tried = [
+            predict(vectors, y, train, both, how, k, even) for even in ((True, False) if how == "knn" else (True,))
+        ]
+        loss = [np.abs(f - y[both])[len(test) :].mean() if len(validation) else 0.0 for f in tried]
+        found = tried[int(np.argmin(loss))]
+        error = np.abs(found - y[both])
+        errors[name] = error[: len(test)]
+        agreement[name] = pearson(found[len(test) :], y[validation])
+        held[name] = float(error[len(test) :].mean()) if len(validation) else float("nan")
     mean = np.nanmean(y[train])
-    return Regression(variable, errors, np.abs(mean - y[test]), agreement)
+    return Regression(variable, errors, np.abs(mean - y[test]), agreement, test, held)
 
 
 def pearson(x: np.ndarray, y: np.ndarray) -> float:
@@ -102,18 +121,32 @@ def relative_gain(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def average_gain(
-    pairs: list[tuple[np.ndarray, np.ndarray]], draws: int = 1000, random_state: int = 0
+    pairs: list[tuple[np.ndarray, np.ndarray]],
+    draws: int = 1000,
+    random_state: int = 0,
+    rows: list[np.ndarray] | None = None,
 ) -> tuple[float, float, float]:
-    """(gain, low, high): the mean over variables of :func:`relative_gain`, with its 95 % interval.
+    """(gain, low, high): the mean over variables of :func:`relative_gain`, with its 95 % interval over objects.
 
-    ``pairs`` holds the errors before and after of each variable on the same objects; objects are resampled within
-    each variable.
+    ``pairs`` holds the errors before and after of each variable on the same objects. ``rows`` says which object each
+    error is of: objects are then drawn once for all variables, since what is wrong about one is wrong in several.
+    Without it they are drawn within each variable, which makes the interval of related variables too narrow.
     """
     rng = np.random.default_rng(random_state)
     found = np.empty((draws, len(pairs)))
+    weight, at = None, rows
+    if rows is not None:
+        objects, flat = np.unique(np.concatenate(rows), return_inverse=True)
+        at = np.split(flat, np.cumsum([len(r) for r in rows])[:-1])
+        weight = rng.multinomial(len(objects), np.full(len(objects), 1 / len(objects)), draws).astype(np.float64)
     for j, (before, after) in enumerate(pairs):
-        rows = rng.integers(0, len(before), (draws, len(before)))
-        found[:, j] = 1 - after[rows].mean(axis=1) / np.maximum(before[rows].mean(axis=1), 1e-300)
+        if weight is None or at is None:
+            drawn = rng.integers(0, len(before), (draws, len(before)))
+            sums = before[drawn].sum(axis=1), after[drawn].sum(axis=1)
+        else:
+            mine = weight[:, at[j]]
+            sums = mine @ before, mine @ after
+        found[:, j] = 1 - sums[1] / np.maximum(sums[0], 1e-300)
     mean = float(np.mean([relative_gain(b, a) for b, a in pairs]))
     low, high = np.percentile(found.mean(axis=1), [2.5, 97.5])
     return mean, float(low), float(high)
