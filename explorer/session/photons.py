@@ -211,11 +211,26 @@ def _fit(
     return expected[best], f"{model}: {value}, {column}, C / dof {quality:.2f}"
 
 
-def ppad_rate(survey: Survey, row: int, times: np.ndarray) -> np.ndarray | None:
-    """(m,) counts/s in 0.5-7 keV at ``times`` s from the first good time, by the survey's PPAD latents of a row.
+@dataclass(frozen=True)
+class Rate:
+    """``rate`` (m,) counts/s in 0.5-7 keV at ``time`` (m,) s from the first good time; ``period`` s of its clock, 0
+    where it has none; ``smeared`` whether the clock is too fast for the cells, which then show its mean."""
 
-    None where the survey has no space ``ppad/events`` or the row no vector; a ``ValueError`` says what to do where the
-    network that made the space cannot be read any more.
+    time: np.ndarray
+    rate: np.ndarray
+    period: float
+    smeared: bool
+
+
+POINTS, A_CYCLE, MOST_POINTS = 400, 10, 20_000
+
+
+def ppad_rate(survey: Survey, row: int, length: float) -> Rate | None:
+    """The rate by the survey's PPAD latents of a row over ``length`` s from the first good time, in 400 points.
+
+    Where the latents hold a clock that turns faster than that, each point is the mean over its cell, so that what is
+    drawn is no beat of the period with the points. None where the survey has no space ``ppad/events`` or the row no
+    vector; a ``ValueError`` says what to do where the network that made the space cannot be read any more.
     """
     if "ppad/events" not in survey.spaces:
         return None
@@ -233,9 +248,15 @@ def ppad_rate(survey: Survey, row: int, times: np.ndarray) -> np.ndarray | None:
     weights = survey.path / "encoders" / "ppad-events.safetensors"
     try:
         encoder = ENCODERS.get("ppad")("events").load_state(load_file(weights))
-    except (RuntimeError, OSError, KeyError) as error:
+        frequency = float(ppad.unpack(np.asarray(latent, np.float64)[None], np.array([length]))[2][0])
+    except (RuntimeError, OSError, KeyError, ValueError) as error:
         raise ValueError(
             "PPAD's weights here are of another version: embed the events again to see its rate"
         ) from error
     zero = float(np.min(found.gti)) if len(found.gti) else float(found.time.min())
-    return ppad.rate(encoder, batch, latent, np.asarray(times) + zero).sum(axis=1)
+    fine = int(np.clip(np.ceil(frequency * A_CYCLE / POINTS), 1, MOST_POINTS // POINTS))
+    times = (np.arange(POINTS * fine) + 0.5) * length / (POINTS * fine)
+    rate = ppad.rate(encoder, batch, latent, times + zero).sum(axis=1)
+    cells = (POINTS, fine)
+    period = length / frequency if frequency > 0 else 0.0
+    return Rate(times.reshape(cells).mean(axis=1), rate.reshape(cells).mean(axis=1), period, fine > 1)

@@ -28,7 +28,10 @@ CSS = (
 .co h2 { margin: 0 0 4px; font-size: 11px; font-weight: 600; letter-spacing: .06em; text-transform: uppercase; }
 .co .pic { flex: 1; min-height: 0; } .co .pic .ch { height: 100%; }
 .co .says { color: var(--ax-muted); font-size: 11.5px; padding-top: 6px; } .co .says b { color: var(--ax-text); }
-.co rect.now { stroke: var(--ax-select); stroke-width: 2; }
+.co rect.now { stroke: var(--ax-strong-line); stroke-width: 2; }
+.co .keys { display: inline-flex; gap: 12px; margin-left: 8px; }
+.co .keys s { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px;
+  vertical-align: -1px; }
 """
 )
 
@@ -82,7 +85,7 @@ def render_correlations(found: Heat, colour: str = "") -> str:
         parts.append(charts.text(left - 6, top + h * (j + 0.5) + 3.5, charts.shorten(name, 18), "end", cls, name))
         for i in range(k):
             r = float(found.matrix[i, j])
-            hue = "var(--ax-data)" if r >= 0 else "var(--ax-select)"
+            hue = "var(--ax-data)" if r >= 0 else "var(--ax-model)"
             told = f"L{found.components[i]} and {name}: r = {r:.2f}. Click: colour the map by {name}"
             live = f'data-do="colour" data-column="{escape(name)}" tabindex="0" rx="1.5"'
             fill = charts.mixed(hue, abs(r) if np.isfinite(r) else 0.0)
@@ -95,11 +98,15 @@ def render_correlations(found: Heat, colour: str = "") -> str:
     told = (
         f"Strongest: <b>L{found.components[i]}</b> and <b>{escape(found.columns[j])}</b>, r = {r:.2f}. Mean |r| of the "
         f"best component of each column: <b>{found.mean:.2f}</b>. {k} of {found.all_of} components "
-        "shown; positive in the colour of data, negative in orange."
+        "shown."
+    )
+    keys = "".join(
+        f'<span><s style="background:var(--ax-{hue})"></s>{words}</span>'
+        for hue, words in (("data", "r above 0"), ("model", "below"))
     )
     return (
         f'<div class="co"><h2>Components and columns · {escape(found.space)}</h2><div class="pic">{picture}</div>'
-        f'<div class="says">{told}</div></div>'
+        f'<div class="says">{told}<span class="keys">{keys}</span></div></div>'
     )
 
 

@@ -30,10 +30,9 @@ def render_events(survey: Survey, row: int, ppad: bool = True) -> str:
     if not len(found.time):
         return empty(f"{name} has an empty event list", "No photon was detected in its aperture.")
     curve = photons.light_curve(found)
-    times = np.linspace(0, float(curve.gti[-1, 1]), 400)
     trouble, rate = "", None
     try:
-        rate = photons.ppad_rate(survey, row, times) if ppad else None
+        rate = photons.ppad_rate(survey, row, float(curve.gti[-1, 1])) if ppad else None
     except ValueError as error:  # the photons are shown all the same
         trouble = escape(error)
     told = [f"<b>{escape(name)}</b>", f"{len(curve.time):,} events in {curve.exposure / 1000:.1f} ks"]
@@ -50,12 +49,19 @@ def render_events(survey: Survey, row: int, ppad: bool = True) -> str:
         told.append("no energies in this list")
     if curve.thinned:
         told.append(f"blocks from {photons.MOST_BLOCK_EVENTS:,} of the events at most")
+    if rate is not None and rate.period:
+        told.append(f"PPAD: a period of {clock(rate.period)}" + (", smeared in the curve" if rate.smeared else ""))
     told.append(trouble)
     named = [("muted", "counts, Poisson error"), ("focus", "Bayesian blocks, 1 % false alarms")]
     if rate is not None:
         named.append(("model", "rate by PPAD, 0.5-7 keV"))
-    picture = pics.light_curve(curve, None if rate is None else (times, rate))
+    picture = pics.light_curve(curve, None if rate is None else (rate.time, rate.rate))
     return f'<div class="xr">{pics.says(*told)}<div class="pic">{picture}</div>{pics.keys(*named)}</div>'
+
+
+def clock(seconds: float) -> str:
+    """A time of three digits in s or ks."""
+    return f"{seconds / 1000:.3g} ks" if seconds >= 1000 else f"{seconds:.3g} s"
 
 
 class EventsView(RowView):

@@ -40,6 +40,10 @@ CSS = """
   border-radius: 3px; padding: 0 1px; }
 .pp mark.against { background: none; text-decoration: underline; text-decoration-color: var(--ax-bad);
   text-decoration-thickness: 2px; text-underline-offset: 3px; }
+.pp .of { display: flex; gap: 5px; flex-wrap: wrap; }
+.pp .pick { display: flex; gap: 6px; align-items: baseline; flex-wrap: wrap; margin-top: 6px; color: var(--ax-muted);
+  font-size: 11.5px; }
+.pp .pick button[aria-pressed=true] { background: var(--ax-focus-soft); border-color: var(--ax-focus); }
 .pp .near { display: grid; grid-template-columns: auto 44px minmax(0, 1fr); gap: 3px 10px; align-items: baseline; }
 .pp .near span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; color: var(--ax-muted); }
 .pp .near .ax-num { color: var(--ax-text); }
@@ -83,6 +87,7 @@ def render_papers(survey: Survey, row: int, name: str | None) -> str:
         parts.append(f'<p class="says">Marked words {what}.</p>')
     if name:
         parts.append(_near(survey, row, name))
+        parts += [_through(survey, row, name, other) for other in crossmodal.alignments(survey) if other != name]
     return "".join(parts)
 
 
@@ -124,20 +129,36 @@ def _near(survey: Survey, row: int, name: str) -> str:
     return f'<h3>Texts that its data call for</h3><div class="near">{lines}</div><p class="says">{told}</p>'
 
 
+def _through(survey: Survey, row: int, first: str, second: str) -> str:
+    """Sources that another alignment, of another modality or telescope, finds through the texts alone (P3.7a)."""
+    try:
+        found = crossmodal.through_text(survey, row, first, second, 8)
+    except ValueError:  # the row has no data in the first: the paragraph above says so
+        return ""
+    buttons = "".join(
+        f'<button data-do="focus" data-row="{int(r)}">{escape(survey.ids[r])}</button>' for r in found.rows
+    )
+    return (
+        f"<h3>By {escape(found.space)}, through these texts</h3>"
+        f'<div class="of">{buttons}</div><p class="says">Their data are written about as those of this source are.</p>'
+    )
+
+
 class PapersView(RowView):
     """Summaries of papers, sources found by words, texts found by a source."""
 
     name, title, modality, css = "papers", "Papers", "text", CSS
 
     def __init__(self, session: Session):
-        self.said, self.body = "", skeleton()
+        self.said, self.body, self.chosen = "", skeleton(), ""
         super().__init__(session)
 
     @property
     def alignment(self) -> str | None:
         """The alignment that is searched in, None where the survey has none."""
         names = crossmodal.alignments(self.session.survey)
-        return "aligned" if "aligned" in names else names[0] if names else None
+        liked = [n for n in (self.chosen, "aligned") if n in names]
+        return [*liked, *names][0] if names else None
 
     def search(self, words: str) -> None:
         """Select the sources whose data are nearest to what is written, and look at the first."""
@@ -185,6 +206,14 @@ class PapersView(RowView):
             if self.alignment
             else '<p class="says">To search by words: <code>explorer align SURVEY events text</code></p>'
         )
+        names = crossmodal.alignments(self.session.survey)
+        if len(names) > 1:
+            pressed = {n: str(n == self.alignment).lower() for n in names}
+            picks = "".join(
+                f'<button data-do="alignment" data-name="{escape(n)}" aria-pressed="{p}">{escape(n)}</button>'
+                for n, p in pressed.items()
+            )
+            seek += f'<div class="pick">searched in {picks}</div>'
         said = f'<p class="says">{self.said}</p>' if self.said else ""
         self.board.markup = f'<div class="pp" data-scroll="{self.session.focus}">{seek}{said}{self.body}</div>'
 
@@ -200,5 +229,8 @@ class PapersView(RowView):
         elif what == "paper":
             rows = crossmodal.sources_of_paper(self.session.survey, str(data["paper"]))
             self.session.select(self.session.survey.ids_of(rows), note=f"sources of paper {data['paper']}")
+        elif what == "alignment":
+            self.chosen = str(data["name"])
+            self.draw()
         elif what == "seek" and str(data.get("value", "")).strip():
             self.search(str(data["value"]))

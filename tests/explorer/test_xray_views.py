@@ -95,6 +95,34 @@ def test_events_view_tells_what_it_draws(survey: Survey) -> None:
     assert "No object in focus" in render_events(survey, -1)
 
 
+def test_the_rate_by_ppad_adds_up_to_the_events_and_makes_no_beats(
+    survey: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(survey, ["ppad"], [], [], progress=lambda *_: None)
+    bright = np.flatnonzero(survey.column("counts_b") > 150)
+    for row in bright[:4]:
+        events = survey.events(int(row))
+        curve = photons.light_curve(events)
+        length = float(curve.gti[-1, 1])
+        found = photons.ppad_rate(survey, int(row), length)
+        assert found is not None
+        good = ((found.time[:, None] >= curve.gti[:, 0]) & (found.time[:, None] <= curve.gti[:, 1])).any(axis=1)
+        inside = ((curve.energy >= 0.5) & (curve.energy < 7.0)).sum()
+        assert found.rate[good].sum() * length / photons.POINTS == pytest.approx(inside, rel=0.1)
+    whole = survey.embedding("ppad/events").copy()
+    whole[row, 3:] = 0.0
+    whole[row, 15:] = [0.9, 0.0, 0.0, np.log10(length / 801.3 / 1000.0), 0.2]
+    monkeypatch.setattr(Survey, "embedding", lambda self, space: whole)
+    fast = photons.ppad_rate(survey, int(row), length)
+    assert fast.smeared
+    assert fast.period == pytest.approx(length / 801.3, rel=1e-4)
+    assert fast.rate.std() < 0.2 * fast.rate.mean(), "801 cycles in 400 points would beat as two slow ones"
+    shown = render_events(survey, int(row))
+    assert "PPAD: a period of" in shown
+    assert "smeared" in shown
+    assert 'class="model"' in shown
+
+
 # -- spectra --------------------
 
 
@@ -219,6 +247,16 @@ def test_two_alignments_meet_in_their_texts(survey: Survey) -> None:
     wanted = sorted((i for i in range(len(survey)) if i != row), key=lambda i: -float(spectra[i] @ place))[:8]
     assert found.space == "other/xspectrum"
     assert found.rows.tolist() == wanted
+    shown = render_papers(survey, row, "aligned")
+    assert "By other/xspectrum, through these texts" in shown
+    assert f'data-row="{wanted[0]}"' in shown.split("By other/xspectrum")[1]
+    view = PapersView(Session(survey))
+    view.panel()
+    assert view.alignment == "aligned"
+    view._on_click({"do": "alignment", "name": "other"})
+    assert view.alignment == "other"
+    assert 'data-name="other" aria-pressed="true"' in view.board.markup
+    view.close()
 
 
 def test_a_word_matters_by_what_is_lost_without_it(survey: Survey) -> None:
