@@ -22,15 +22,15 @@ def whole(least: int, what: str, most: float = math.inf) -> Callable[[str], int]
     return read
 
 
-def number(least: float, what: str, beyond: bool = False) -> Callable[[str], float]:
-    """Reads a finite number of at least ``least``, or greater where ``beyond``."""
+def number(least: float, what: str) -> Callable[[str], float]:
+    """Reads a finite number of at least ``least``; ``what`` says in an error what is wanted."""
 
     def read(text: str) -> float:
         try:
             found = float(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is no number: {what}") from None
-        if not (math.isfinite(found) and (found > least if beyond else found >= least)):
+        if not (math.isfinite(found) and found >= least):
             raise argparse.ArgumentTypeError(f"{text}: {what}")
         return found
 

@@ -88,7 +88,7 @@ def _study_commands(commands: Any) -> None:
     report.add_argument(
         "--hosts", type=arguments.some, default=100, help="objects that each oddity is put into (default 100)"
     )
-    minutes = arguments.number(0, "more than 0 minutes are needed", beyond=True)
+    minutes = arguments.number(0, "0 minutes or more")
     report.add_argument("--minutes", type=minutes, default=20, help="allowed for what is repeated (default 20)")
     report.add_argument("--seed", type=arguments.seed, default=0)
     report.set_defaults(run=_report)
@@ -361,8 +361,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, LookupError, OSError, RuntimeError) as error:
         if sys.flags.dev_mode:
             raise
-        print(f"explorer {options.command}: {error}", file=sys.stderr)
+        print(f"explorer {options.command}: {_told(error)}", file=sys.stderr)
         return 1
+
+
+def _told(error: Exception) -> str:
+    """The error in words; where a file may not be touched, what to do about it."""
+    if isinstance(error, PermissionError) and error.filename:
+        return f"{error.filename}: {error.strerror}. Ask for access to it, or work on a copy in a folder of your own"
+    return str(error)
 
 
 if __name__ == "__main__":

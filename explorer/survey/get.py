@@ -37,7 +37,8 @@ class Fetched:
 
     def __str__(self) -> str:
         made = f"; survey {self.card} is ready: explorer serve {self.card}" if self.survey else ""
-        return f"{self.n_files} files of {self.card} in {self.files}{made}"
+        got = f"{self.n_files} files of {self.card}" if self.n_files else f"{self.card} was simulated"
+        return f"{got} in {self.files}{made}"
 
 
 def get(card: str, to: str | Path | None = None, make: bool = True, progress: Progress | None = None) -> Fetched:
@@ -50,6 +51,10 @@ def get(card: str, to: str | Path | None = None, make: bool = True, progress: Pr
     if told.kind == "simulated":
         from explorer.survey.locate import open as open_survey
 
+        if to is not None:
+            raise ValueError(
+                f"{card} is simulated and has no files to put into {to}: leave that out; it becomes a survey"
+            )
         made = open_survey(card).path
         return Fetched(card, made, 0, made)
     folder = Path(to).expanduser() if to is not None else surveys_dir() / "downloads" / card

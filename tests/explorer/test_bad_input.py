@@ -217,7 +217,7 @@ def test_too_few_rows_make_no_space_and_short_spectra_do(tmp_path: Path) -> None
         (["prepare", "s", "--encoders", ","], "argument --encoders: name one at least"),
         (["prepare", "s", "--stability", "1"], "argument --stability: 1: two runs or more"),
         (["report", "s", "--hosts", "-5"], "argument --hosts: -5: one or more"),
-        (["report", "s", "--minutes", "nan"], "argument --minutes: nan: more than 0 minutes"),
+        (["report", "s", "--minutes", "nan"], "argument --minutes: nan: 0 minutes or more"),
         (["align", "s", "a", "b", "--epochs", "0"], "argument --epochs: 0: one or more"),
         (["train", "dae", "s", "--batch", "0"], "argument --batch: 0: one or more"),
         (["serve", "nowhere", "--port", "99999"], "0 to 65535"),

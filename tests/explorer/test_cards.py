@@ -288,3 +288,9 @@ def test_spectra_of_sparcl_become_rows_with_mask_and_mapped_columns(
     assert survey.column("class")[3] == "GALAXY"
     get.get("made", make=False)
     assert len(calls) == 2, "what was fetched is kept"
+
+
+def test_a_simulated_card_has_no_files_to_put_anywhere(own_surveys: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="simulated and has no files"):
+        get.get("simulated", tmp_path / "files")
+    assert not (own_surveys / "simulated").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -102,3 +103,15 @@ def test_the_demo_goes_from_nothing_to_a_page_and_the_rest_fills_in(
         assert time.monotonic() < ends, f"the rest does not fill in: {survey.spaces}"
         time.sleep(0.3)
         survey.refresh()
+
+
+def test_a_file_that_may_not_be_touched_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def denied(_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "lock"))
+
+    monkeypatch.setattr(explorer, "open", denied)
+    assert main(["prepare", "s"]) == 1
+    told = capsys.readouterr().err
+    assert f"{tmp_path / 'lock'}: Permission denied. Ask for access to it, or work on a copy" in told

@@ -17,6 +17,7 @@ from explorer.pipeline.report.parts import Kept, Piece, digest
 from explorer.pipeline.report.study import Study
 from explorer.survey.progress import Progress, bar
 from explorer.survey.store import Survey
+from kernels.embedding import ENCODERS
 from kernels.scoring import SCORERS as SCORING
 
 SCORERS = ("maf", "gmm", "knn", "isolation-forest", "unsupervised-forest")
@@ -96,9 +97,12 @@ def report(
     """
     started = time.monotonic()
     told: Progress = bar() if progress is None else progress
+    scorers = [scorers] if isinstance(scorers, str) else list(scorers)
+    for registry, names in ((SCORING, scorers), (ENCODERS, encoders)):
+        for name in names:
+            registry.get(name)
     folder = Path(out).expanduser() if out else survey.path / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    scorers = [scorers] if isinstance(scorers, str) else list(scorers)
     wanted = list(encoders) or ([] if survey.spaces else ["pca"])
     plain = [s for s in scorers if s not in SETTINGS]
     done = [f"{s.kind} {s.space} {s.what}".strip() for s in prepare(survey, wanted, plain, ("umap",), told, seed)]
