@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,8 @@ class Verdict:
     ``neighbours`` has one line each, nearest first: ``id``, ``object``, ``source``, ``label``, ``distance``,
     ``weight`` (shares that sum to one) and the metadata asked for; its index is the row in the survey, -1 where the
     entry is none. ``probability`` class → share, highest first. ``value``: (redshift, low, high) by retrieval, None
-    where the knowledge base has no redshift. ``reach`` is the distance beyond which the vote abstains.
+    where the knowledge base has no redshift. ``reach`` is the distance beyond which the vote abstains; ``tau`` the unit
+    that distances are weighed in, the knowledge base's median to the nearest.
     """
 
     id: str
@@ -53,6 +55,7 @@ class Verdict:
     reach: float
     entries: int
     value: tuple[float, float, float] | None
+    tau: float
 
 
 def labels_of(survey: Survey) -> list[str]:
@@ -87,19 +90,25 @@ def base_of(session: Session, space: str, label: str) -> KnowledgeBase:
         )
     named = np.array(["" if v is None else str(v) for v in values.decoded().tolist()])
 
+    columns: dict[str, Any] = {label: named}
+    for role in ("redshift", "snr_spectrum"):
+        found = values_of(survey, role)
+        if found is not None and found.dtype.kind == "f":
+            columns[role] = found
+
     def build(vectors: np.ndarray) -> KnowledgeBase:
-        columns: dict[str, Any] = {label: named}
-        for role in ("redshift", "snr_spectrum"):
-            found = values_of(survey, role)
-            if found is not None and found.dtype.kind == "f":
-                columns[role] = found
-        return KnowledgeBase(space=space, method="auto").fit(
+        made = survey.provenance(f"space:{space}").get("weights_sha256", "")
+        return KnowledgeBase(space=space, method="auto", weights=str(made)).fit(
             vectors, columns, ids=survey.ids, objects=survey.object_ids, sources=survey.name
         )
 
     # marks are one person's own: those of another at the same survey have no vote
     marks = (session.user, session.log.last()) if "mark" in label else None
-    return _bases.get((str(survey.path), space, label, marks), survey.embedding(space), build)
+    # a column may be written anew under the same vectors
+    digest = hashlib.blake2b(digest_size=16)
+    for values in columns.values():
+        digest.update(values.tobytes())
+    return _bases.get((str(survey.path), space, label, marks, digest.hexdigest()), survey.embedding(space), build)
 
 
 def learned_weight(kb: KnowledgeBase, label: str, k: int) -> Any:
@@ -120,16 +129,19 @@ def learned_weight(kb: KnowledgeBase, label: str, k: int) -> Any:
 
 def hold_vote(
     kb: KnowledgeBase, Q: np.ndarray, label: str, k: int, weighting: str, *, objects: Any = None, snr: Any = None,
-    reach: float | None = None,
+    reach: float | None = None, space: str = "", weights: str = "",
 ) -> Votes:  # fmt: skip
-    """Votes of a knowledge base on queries (m, d), under a weighting or the learned weight."""
+    """Votes of a knowledge base on queries (m, d), by a weighting in its own unit of distance or the learned weight.
+
+    ``space`` and ``weights`` are those of the queries: others than the knowledge base's are refused.
+    """
     if weighting not in CHOICES:
         raise ValueError(f"weighting={weighting!r} is unknown: choose one of {', '.join(CHOICES)}")
-    distance, rows = kb.query(Q, k, objects=objects, known=label)
+    distance, rows = kb.query(Q, k, objects=objects, known=label, space=space, weights=weights)
     labels = kb.labels(label)
     if weighting == LEARNED:
         return learned_weight(kb, label, k).vote(distance, rows, labels, snr, kb.columns_.get("snr_spectrum"), reach)
-    return vote_of(distance, rows, labels, weighting, reach=reach)
+    return vote_of(distance, rows, labels, weighting, tau=kb.tau(label), reach=reach)
 
 
 def verdict(
@@ -163,7 +175,8 @@ def verdict(
     reach = base.reach(label)
     votes = hold_vote(
         base, vector[None], label, k, weighting, objects=survey.object_ids[[row]],
-        snr=None if snr is None else np.asarray(snr, np.float64)[[row]], reach=reach,
+        snr=None if snr is None else np.asarray(snr, np.float64)[[row]], reach=reach, space=space,
+        weights=str(survey.provenance(f"space:{space}").get("weights_sha256", "")),
     )  # fmt: skip
     order = np.argsort(-votes.probability[0], kind="stable")
     probability = {str(votes.classes[i]): float(votes.probability[0, i]) for i in order}
@@ -174,7 +187,7 @@ def verdict(
     return Verdict(
         survey.ids_of([row])[0], row, label, space, k, weighting, str(votes.label[0]), bool(votes.abstained[0]),
         probability, _neighbours(session, base, votes, label, metadata), reach, int((base.labels(label) != "").sum()),
-        value,
+        value, base.tau(label),
     )  # fmt: skip
 
 

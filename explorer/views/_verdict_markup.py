@@ -96,11 +96,12 @@ def provenance(
     """One line for the query and one for each neighbour: label, distance, weight, metadata, line ratios with errors."""
     table = found.neighbours
     more = [c for c in table.columns if c not in ("id", "object", "source", "label", "distance", "weight")]
+    unit = f"share of the vote; distances count in units of {found.tau:.3g}, the median to the nearest"
     head = "".join(
         f'<th class="{kind}" title="{escape(title)}">{escape(name)}</th>'
         for name, kind, title in [
             ("id", "", ""), (found.label, "", "the label that votes"), ("distance", "n", "L2 in the space"),
-            ("weight", "n", "share of the vote"), *((_NAMES.get(m, m), "n", m) for m in more),
+            ("weight", "n", unit), *((_NAMES.get(m, m), "n", m) for m in more),
             *((_short(d), "n", f"{title}, lines at S/N > 3") for d, title in DIAGRAMS.items()),
             ("log [O III]/Hβ", "n", "lines at S/N > 3"), ("source", "", "catalogue that the entry came from"),
         ]

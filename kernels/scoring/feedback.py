@@ -37,7 +37,7 @@ class Ranking:
     Attributes
     ----------
     score : (n,) float64, higher is to be looked at sooner; NaN where nothing is known of an object.
-    expected : (n,) float64 mark that is expected of it, 0 to 5 or a little beyond.
+    expected : (n,) float64 mark that is expected of it, between 0 and 5.
     error : (n,) float64 one sigma of that; NaN for ``"neighbour"``.
     """
 
@@ -108,6 +108,9 @@ class Feedback:
             score, expected, error = self._neighbour(at, values)
         if len(bad):
             score = self._pushed_down(score, bad, at[values >= TOP / 2])
+        if self.method == "gp":
+            expected = _within(expected)
+            score = _within(score) if self.acquisition == "mean" else score
         return Ranking(*(self._spread(v) for v in (score, expected, error)))
 
     def propose(self, ranking: Ranking, count: int = 20, seen: Any = ()) -> np.ndarray:
@@ -180,6 +183,14 @@ class Feedback:
         out = np.full(self.n_, np.nan)
         out[self.here_] = values
         return out
+
+
+def _within(expected: np.ndarray) -> np.ndarray:
+    """(n,) marks in 0 to 5: what lies in the outer tenths or beyond is drawn in, smoothly and in its order."""
+    edge = TOP / 10
+    high = TOP - edge + edge * np.tanh(np.maximum(expected - (TOP - edge), 0) / edge)
+    low = edge - edge * np.tanh(np.maximum(edge - expected, 0) / edge)
+    return np.where(expected > TOP - edge, high, np.where(expected < edge, low, expected))
 
 
 def _leading(rows: np.ndarray) -> np.ndarray:

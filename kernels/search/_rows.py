@@ -26,6 +26,10 @@ import numpy as np
 from kernels._parallel import in_threads
 
 METRICS = ("euclidean", "cosine", "inner")
+_MEANT = {
+    "l2": "euclidean", "l2-squared": "euclidean", "sqeuclidean": "euclidean", "angular": "cosine", "cos": "cosine",
+    "ip": "inner", "dot": "inner", "inner_product": "inner",
+}  # fmt: skip
 CHUNK = 8192
 
 
@@ -51,7 +55,9 @@ def as_matrix(values: Any, what: str = "X") -> np.ndarray:
 def check_metric(metric: str) -> str:
     """``metric`` itself, or an error that lists what exists."""
     if metric not in METRICS:
-        raise ValueError(f"metric={metric!r} is unknown: choose one of {', '.join(METRICS)}")
+        meant = _MEANT.get(str(metric).casefold(), "")
+        hint = f'. You mean metric="{meant}"' if meant else ""
+        raise ValueError(f"metric={metric!r} is unknown: choose one of {', '.join(METRICS)}{hint}")
     return metric
 
 

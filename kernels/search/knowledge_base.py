@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kernels.search import _files
-from kernels.search._rows import as_matrix
+from kernels.search._rows import as_matrix, check_metric
 from kernels.search.calibration import conformal_factor, weighted_quantile
 from kernels.search.neighbours import METHODS, Found, Neighbours
 from kernels.search.votes import DEFAULT, K, Votes, text_labels, vote, weights
@@ -28,6 +28,8 @@ class KnowledgeBase:
     recall : the recall that an approximate method is tuned to.
     space : name of the space of the vectors, as ``galspec/spectrum``; queries that name another are refused.
     seed : of approximate methods and of the sample that distances are judged on.
+    weights : digest of the encoder's weights, so that vectors of a space of the same name that another encoder made
+        are told from these; "" where it is not known.
 
     Attributes
     ----------
@@ -41,11 +43,20 @@ class KnowledgeBase:
     """
 
     def __init__(
-        self, metric: str = "euclidean", method: str = "auto", recall: float = 0.99, *, space: str = "", seed: int = 0
+        self,
+        metric: str = "euclidean",
+        method: str = "auto",
+        recall: float = 0.99,
+        *,
+        space: str = "",
+        seed: int = 0,
+        weights: str = "",
     ):
+        check_metric(metric)
         if method not in METHODS:
             raise ValueError(f"method={method!r} is unknown: choose one of {', '.join(METHODS)}")
         self.metric, self.method, self.recall, self.space, self.seed = metric, method, recall, space, seed
+        self.weights = weights
 
     def fit(
         self, X: Any, columns: Mapping[str, Any], ids: Any = None, objects: Any = None, sources: Any = ""
@@ -104,7 +115,7 @@ class KnowledgeBase:
         self, X: Any, columns: Mapping[str, Any], ids: Any, objects: Any = None, sources: Any = ""
     ) -> KnowledgeBase:
         """Add entries; columns that either side lacks are unknown there. An id that is there already is refused."""
-        more = KnowledgeBase(self.metric, self.method, self.recall, space=self.space, seed=self.seed)
+        more = self._empty()
         return self.merge(more.fit(X, columns, ids, objects, sources))
 
     def merge(self, other: KnowledgeBase) -> KnowledgeBase:
@@ -113,6 +124,7 @@ class KnowledgeBase:
             raise ValueError(f"vectors of {other.dim} numbers cannot join those of {self.dim}: use one space")
         if self.space and other.space and self.space != other.space:
             raise ValueError(f"entries of the space {other.space} cannot join those of {self.space}")
+        self._same_weights(other.weights, "the entries that should join it")
         both = np.intersect1d(self.ids_, other.ids_)
         if len(both):
             raise ValueError(f"{len(both)} ids are in both, {str(both[0])!r} first: an entry is kept once")
@@ -127,23 +139,38 @@ class KnowledgeBase:
         self.vectors_ = np.concatenate([self.vectors_, other.vectors_]) if n else other.vectors_
         for name in ("ids_", "objects_", "sources_"):
             setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
-        self.space = self.space or other.space
+        self.space, self.weights = self.space or other.space, self.weights or other.weights
         self._forget()
         return self
 
+    def _empty(self) -> KnowledgeBase:
+        """One like it, not fitted."""
+        return KnowledgeBase(
+            self.metric, self.method, self.recall, space=self.space, seed=self.seed, weights=self.weights
+        )
+
+    def _same_weights(self, weights: str, what: str) -> None:
+        if weights and self.weights and weights != self.weights:
+            raise ValueError(
+                f"{what} were embedded with weights {weights[:12]}… and the knowledge base with {self.weights[:12]}…: "
+                "their vectors cannot be compared, embed both with one encoder"
+            )
+
     def subset(self, rows: Any) -> KnowledgeBase:
         """A knowledge base of some entries: a (n,) mask or places."""
-        out = KnowledgeBase(self.metric, self.method, self.recall, space=self.space, seed=self.seed)
+        out = self._empty()
         columns = {name: values[rows] for name, values in self.columns_.items()}
         return out.fit(self.vectors_[rows], columns, self.ids_[rows], self.objects_[rows], self.sources_[rows])
 
     # -- asking --------------------
 
-    def query(self, Q: Any, k: int = K, *, objects: Any = None, known: str = "", space: str = "") -> Found:
+    def query(
+        self, Q: Any, k: int = K, *, objects: Any = None, known: str = "", space: str = "", weights: str = ""
+    ) -> Found:
         """The k nearest entries of each query (m, d): distances (m, k) and rows (m, k), NaN and -1 beyond the last.
 
         Entries of the same thing as the query (``objects`` (m,) text) are left out. With ``known`` only entries where
-        that column is known are searched. ``space`` names the queries' space and is checked.
+        that column is known are searched. ``space`` and ``weights`` of the queries are checked where they are told.
         """
         if int(k) != k or k < 1:
             raise ValueError(f"k={k!r}: ask for one neighbour or more")
@@ -155,6 +182,7 @@ class KnowledgeBase:
                 f"the queries are of {space or 'a space'} with {matrix.shape[1]} numbers, the knowledge base is of "
                 f"{self.space or 'a space'} with {self.dim}: embed the queries with the encoder of the knowledge base"
             )
+        self._same_weights(weights, "the queries")
         rows, index = self._index(known)
         own = None if objects is None else text_labels(objects)
         spare = 0 if own is None else self._most_alike(rows)
@@ -173,6 +201,14 @@ class KnowledgeBase:
             self._held_out[column, k] = self.query(self.vectors_, k, objects=self.objects_, known=column)
         return self._held_out[column, k]
 
+    def tau(self, column: str) -> float:
+        """The scale of distances: the median from an entry to its nearest of another thing; 1 where that is 0."""
+        values = self._of(column)
+        known = np.isfinite(values) if values.dtype.kind == "f" else values != ""
+        nearest = self.held_out(column, 1)[0][known, 0]
+        found = float(np.nanmedian(nearest)) if np.isfinite(nearest).any() else 0.0
+        return found if found > 0 else 1.0
+
     def reach(self, column: str, share: float = 0.995) -> float:
         """The distance within which a share of the entries have a labelled neighbour: beyond it nothing is near."""
         nearest = self.held_out(column, 1)[0][:, 0]
@@ -186,13 +222,19 @@ class KnowledgeBase:
         weighting: str = DEFAULT,
         *,
         objects: Any = None,
-        tau: float = 1.0,
+        tau: float | None = None,
         smoothing: float = 0.0,
         reach: float | None = None,
         space: str = "",
     ) -> Votes:
-        """Verdicts on the queries by the k nearest entries whose ``column`` is known (P1.4); all vote if fewer."""
+        """Verdicts on the queries by the k nearest entries whose ``column`` is known (P1.4); all vote if fewer.
+
+        Distances are divided by ``tau``, the knowledge base's own scale unless told (:meth:`tau`): of the raw distances
+        of a wide space every weighting but the even one gives the nearest all the weight, or all the same. P1.4 takes
+        them raw: ``tau=1``.
+        """
         distance, rows = self.query(Q, k, objects=objects, known=column, space=space)
+        tau = self.tau(column) if tau is None else tau
         return vote(distance, rows, self.labels(column), weighting, tau=tau, smoothing=smoothing, reach=reach)
 
     def estimate(
@@ -202,19 +244,21 @@ class KnowledgeBase:
 
         The weighted median of the k nearest entries (softmax(-x/τ), τ the median distance to the nearest). The
         interval is half the neighbours' 16-84 % range, widened by the factor that makes it hold a share ``level`` of
-        the knowledge base's own held-out values (:func:`kernels.search.calibration.conformal_factor`).
+        the knowledge base's own held-out values (:func:`kernels.search.calibration.conformal_factor`). It ends at 0
+        where no entry is below: a redshift, a mass or a rate is not negative.
         """
         values = self._of(column)
         if values.dtype.kind != "f":
             raise ValueError(f"{column} holds text: a value is estimated from numbers; vote on text instead")
         held = self.held_out(column, k)
-        tau = float(np.nanmedian(held[0][:, 0])) or 1.0
+        tau = self.tau(column)
         own, spread = _answer(*held, values, tau)
         floor = max(1e-3 * float(np.nanmedian(np.abs(values))), 0.2 * float(np.nanmedian(spread)), 1e-9)
         factor = conformal_factor(own - values, np.maximum(spread, floor), level)
         found, spread = _answer(*self.query(Q, k, objects=objects, known=column, space=space), values, tau)
         half = factor * np.maximum(spread, floor)
-        return found, found - half, found + half
+        low = found - half
+        return found, np.maximum(low, 0.0) if np.nanmin(values) >= 0 else low, found + half
 
     def _of(self, column: str) -> np.ndarray:
         if column not in self.columns_:
@@ -248,7 +292,7 @@ class KnowledgeBase:
         arrays |= {f"column{i}": values for i, values in enumerate(self.columns_.values())}
         about = {
             "key": _KIND, "metric": self.metric, "method": self.method, "recall": self.recall, "space": self.space,
-            "seed": self.seed, "n": len(self), "columns": list(self.columns_),
+            "seed": self.seed, "weights": self.weights, "n": len(self), "columns": list(self.columns_),
         }  # fmt: skip
         _files.write_index(Path(path), about, arrays)
 
@@ -256,7 +300,8 @@ class KnowledgeBase:
     def load(cls, path: str | Path) -> KnowledgeBase:
         """Read what :meth:`save` wrote; damage is named. Nothing in the files is executed."""
         about, arrays = _files.read_index(Path(path), _KIND)
-        out = cls(about["metric"], about["method"], about["recall"], space=about["space"], seed=about["seed"])
+        told = {key: about[key] for key in ("space", "seed", "weights") if key in about}
+        out = cls(about["metric"], about["method"], about["recall"], **told)
         columns = {name: arrays[f"column{i}"] for i, name in enumerate(about["columns"])}
         return out.fit(arrays["vectors"], columns, arrays["ids"], arrays["objects"], arrays["sources"])
 

@@ -177,7 +177,10 @@ def test_a_verdict_tells_all_that_it_rests_on(session: Session) -> None:
     rows = np.argsort(distance, kind="stable")[:5]
     assert found.neighbours.index.tolist() == rows.tolist()
     assert found.neighbours["distance"].to_numpy() == pytest.approx(distance[rows], rel=1e-4)
-    weight = np.exp(-distance[rows] + distance[rows].min())
+    between = np.linalg.norm(x[:, None] - x[None], axis=2)
+    np.fill_diagonal(between, np.inf)
+    assert found.tau == pytest.approx(np.median(between.min(axis=1)), rel=1e-4)
+    weight = np.exp((distance[rows].min() - distance[rows]) / found.tau)
     assert found.neighbours["weight"].to_numpy() == pytest.approx(weight / weight.sum(), rel=1e-3)
     assert sum(found.probability.values()) == pytest.approx(1)
     assert found.neighbours["logmass"].to_numpy() == pytest.approx(session.survey.column("logmass")[rows])
@@ -204,3 +207,71 @@ def test_marks_can_vote_and_bad_votes_are_refused(session: Session) -> None:
     session.focus = -1
     with pytest.raises(ValueError, match="in focus"):
         session.verdict()
+
+
+def test_a_label_that_is_written_anew_votes_anew(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vectors stay the same: what is kept of the old labels must not answer."""
+    from explorer.session import verdict as module
+    from explorer.session.columns import Text
+
+    before = session.verdict(8, "bpt", k=9, space="pca/spectrum")
+    values = module.query.values
+
+    def renamed(name: str, scope: object) -> object:
+        found = values(name, scope)
+        return Text(found.codes, np.array([f"new {v}" for v in found.values])) if isinstance(found, Text) else found
+
+    monkeypatch.setattr(module.query, "values", renamed)
+    after = session.verdict(8, "bpt", k=9, space="pca/spectrum")
+    assert set(after.neighbours["label"]) == {f"new {v}" for v in before.neighbours["label"]}
+    learned = session.verdict(8, "bpt", k=9, space="pca/spectrum", weighting="learned")
+    assert all(name.startswith("new ") for name in learned.probability)
+
+
+def test_a_knowledge_base_of_another_survey_or_space_is_refused(session: Session) -> None:
+    from explorer.session.verdict import base_of
+    from kernels.search.knowledge_base import KnowledgeBase
+
+    own = base_of(session, "pca/spectrum", "bpt")
+    assert len(own.weights) == 64
+    x, labels = own.vectors_, own.labels("bpt")
+    fine = KnowledgeBase(space="pca/spectrum", weights=own.weights).fit(x, {"bpt": labels}, ids=own.ids_)
+    assert session.verdict(3, "bpt", space="pca/spectrum", kb=fine).entries == sum(own.classes("bpt").values())
+    elsewhere = KnowledgeBase(space="pca/spectrum", weights="f" * 64).fit(x, {"bpt": labels})
+    with pytest.raises(ValueError, match="embed both with one encoder"):
+        session.verdict(3, "bpt", space="pca/spectrum", kb=elsewhere)
+    other = KnowledgeBase(space="galspec/spectrum").fit(x, {"bpt": labels})
+    with pytest.raises(ValueError, match=r"the queries are of pca/spectrum .* is of galspec/spectrum"):
+        session.verdict(3, "bpt", space="pca/spectrum", kb=other)
+    narrow = KnowledgeBase(space="pca/spectrum").fit(x[:, :7], {"bpt": labels})
+    with pytest.raises(ValueError, match="with 7"):
+        session.verdict(3, "bpt", space="pca/spectrum", kb=narrow)
+    empty = KnowledgeBase(space="pca/spectrum").fit(x[:0], {"bpt": labels[:0]})
+    with pytest.raises(ValueError, match="empty"):
+        session.verdict(3, "bpt", space="pca/spectrum", kb=empty)
+
+
+def test_a_spectrum_outside_the_survey_s_wavelengths(session: Session, tmp_path: Path) -> None:
+    flux = np.ones(300, np.float32)
+    columns = [
+        fits.Column("flux", "E", array=flux),
+        fits.Column("loglam", "E", array=np.log10(np.linspace(20_000, 24_000, 300)).astype(np.float32)),
+        fits.Column("ivar", "E", array=flux),
+    ]
+    file = tmp_path / "infrared.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns, name="COADD")]).writeto(file)
+    with pytest.raises(ValueError, match="no good sample inside the survey's wavelengths"):
+        session.find_similar(file=file, space="pca/spectrum")
+
+
+@pytest.mark.parametrize("name", ["spectrum.fits", "cutout.fits.gz", "picture.png", "picture.jpg", "nothing.fits"])
+def test_a_file_that_is_not_what_its_name_says(session: Session, tmp_path: Path, name: str) -> None:
+    contents = {
+        "spectrum.fits": b"%PDF-1.7 a paper", "cutout.fits.gz": b"SIMPLE  =                    T", "nothing.fits": b"",
+        "picture.png": b"SIMPLE  =                    T" + b" " * 3000, "picture.jpg": b"<svg onload=alert(1)></svg>",
+    }  # fmt: skip
+    file = tmp_path / name
+    file.write_bytes(contents[name])
+    with pytest.raises(ValueError, match=rf"{name} cannot be read: .+") as told:
+        session.find_similar(file=file)
+    assert str(tmp_path) not in str(told.value)

@@ -10,6 +10,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from kernels.search._files import IndexFileError
 from kernels.search.knowledge_base import KnowledgeBase
+from kernels.search.learned import LearnedWeight
+from kernels.search.votes import WEIGHTINGS
 
 
 def _world(n: int = 300, seed: int = 0):
@@ -134,6 +136,68 @@ def test_approximate_finds_nearly_the_same():
     assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)]) > 0.95
 
 
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_votes_do_not_depend_on_the_unit_of_a_space(weighting):
+    """Raw distances of a wide space give the nearest everything; those of a narrow one give all the same."""
+    x, labels, _ = _world()
+    Q = _world(60, 1)[0]
+    found = []
+    for unit in (1e-3, 1.0, 1e3):
+        kb = KnowledgeBase(method="exact").fit(unit * x, {"c": labels})
+        found.append(kb.vote(unit * Q, "c", 5, weighting))
+        assert found[-1].weight.sum(axis=1) == pytest.approx(1)
+    for one in found[1:]:
+        assert one.weight == pytest.approx(found[0].weight, rel=1e-3)
+    raw = KnowledgeBase(method="exact").fit(1e3 * x, {"c": labels}).vote(1e3 * Q, "c", 5, weighting, tau=1.0)
+    if weighting == "softmax(-x)":
+        assert np.median(raw.weight[:, 0]) == pytest.approx(1), "as the paper's formula has it"
+        assert np.median(found[2].weight[:, 0]) < 0.5
+        d, tau = found[1].distance, KnowledgeBase(method="exact").fit(x, {"c": labels}).tau("c")
+        w = np.exp(-d / tau)
+        assert found[1].weight == pytest.approx(w / w.sum(axis=1, keepdims=True))
+    if weighting == "softmax(exp(-x))":
+        d, tau = found[1].distance, KnowledgeBase(method="exact").fit(x, {"c": labels}).tau("c")
+        w = np.exp(np.exp(-d / tau))
+        assert found[1].weight == pytest.approx(w / w.sum(axis=1, keepdims=True))
+
+
+def test_an_interval_of_what_is_never_negative_does_not_go_below_zero():
+    rng = np.random.default_rng(0)
+    z = np.abs(rng.normal(0, 0.05, 400))
+    x = np.stack([z + rng.normal(0, 0.03, 400), rng.normal(0, 0.1, 400)], axis=1)
+    kb = KnowledgeBase(method="exact").fit(x, {"z": z, "shift": z - 0.04})
+    value, low, high = kb.estimate(x, "z", objects=kb.objects_)
+    assert (low >= 0).all()
+    assert (low == 0).any()
+    assert ((low <= value) & (value <= high)).all()
+    assert ((low <= z) & (z <= high)).mean() == pytest.approx(0.68, abs=0.06)
+    assert (kb.estimate(x, "shift", objects=kb.objects_)[1] < 0).any(), "what may be negative keeps its interval"
+
+
+def test_one_class_has_every_vote():
+    x, labels, _ = _world(80)
+    kb = KnowledgeBase().fit(x, {"c": np.where(labels == "sf", "sf", "")})
+    found = kb.vote(x[:5], "c")
+    assert found.classes.tolist() == ["sf"]
+    assert found.probability == pytest.approx(np.ones((5, 1)))
+    distance, rows = kb.held_out("c", 3)
+    weight = LearnedWeight().fit(distance, rows, kb.labels("c"), kb.labels("c"))
+    assert weight.vote(distance, rows, kb.labels("c")).probability == pytest.approx(np.ones((80, 1)))
+
+
+def test_vectors_of_other_weights_are_told_from_its_own(tmp_path):
+    x, labels, _ = _world(40)
+    kb = KnowledgeBase(space="pca/image", weights="aaaa1111").fit(x, {"c": labels})
+    kb.save(tmp_path / "kb")
+    again = KnowledgeBase.load(tmp_path / "kb")
+    assert again.query(x[:2], weights="aaaa1111")[0].shape == (2, 3)
+    with pytest.raises(ValueError, match=r"the queries were embedded with weights bbbb2222… and .* aaaa1111"):
+        again.query(x[:2], space="pca/image", weights="bbbb2222")
+    other = KnowledgeBase(space="pca/image", weights="bbbb2222").fit(x, {"c": labels}, ids=np.arange(100, 140))
+    with pytest.raises(ValueError, match="cannot be compared"):
+        again.merge(other)
+
+
 @pytest.mark.parametrize(
     ("call", "told"),
     [
@@ -147,6 +211,7 @@ def test_approximate_finds_nearly_the_same():
         (lambda kb: KnowledgeBase().fit(np.eye(2), {}, ids=["a", "a"]), "'a' occurs 2 times"),
         (lambda kb: kb.merge(KnowledgeBase(space="pca/image").fit(np.eye(5), {}, ids=list("abcde"))), "pca/image"),
         (lambda kb: kb.merge(KnowledgeBase().fit(np.eye(4), {})), "4 numbers"),
+        (lambda kb: KnowledgeBase("l2"), "metric='l2' is unknown.*You mean metric=\"euclidean\""),
     ],
 )
 def test_bad_input_is_named(call, told):
