@@ -12,6 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,12 +110,24 @@ def row(name: str, what: str, ours: NDArray, peer: NDArray | None, label: str, *
     )
 
 
-def run(options: argparse.Namespace) -> list[Row]:
-    import datashader as ds
-    import pandas as pd
-    import shapely
+@dataclass
+class Bench:
+    """What every measurement shares: the points, what is asked of them, and how long the peers may take."""
 
-    n, shape = options.points, (options.size, options.size)
+    options: argparse.Namespace
+    xy: NDArray
+    points: PointMap
+    windows: list
+    label: str
+    rng: np.random.Generator
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.options.size, self.options.size
+
+
+def run(options: argparse.Namespace) -> list[Row]:
+    n = options.points
     label = f"{n:.0e}".replace("e+0", "e").replace("e+", "e")
     xy = layout(n)
     rng = np.random.default_rng(3)
@@ -124,24 +139,35 @@ def run(options: argparse.Namespace) -> list[Row]:
     start = time.perf_counter()
     points = PointMap(xy)
     built = time.perf_counter() - start
-    rows = [
-        Row(
-            f"pointmap.build@{label}", f"sort {label} points", built, None, "s",
-            extra={"bytes_per_point": points.nbytes / n, "first_frame_fresh_process_s": fresh_process()},
-        )
-    ]  # fmt: skip
+    bench = Bench(options, xy, points, asked, label, rng)
+    first = Row(
+        f"pointmap.build@{label}", f"sort {label} points", built, None, "s",
+        extra={"bytes_per_point": points.nbytes / n, "first_frame_fresh_process_s": fresh_process()},
+    )  # fmt: skip
+    return [first, *frames_of(bench, value, code, palette), selection_of(bench), lassos_of(bench, loops)]
 
+
+def datashader(bench: Bench, value: NDArray, code: NDArray) -> dict[str, Callable]:
+    """How → the peer's frame of a window."""
+    import datashader as ds
+    import pandas as pd
+
+    xy, (height, width) = bench.xy, bench.shape
     frame = pd.DataFrame({"x": xy[:, 0].copy(), "y": xy[:, 1].copy(), "v": value})
     frame["c"] = pd.Series(code).astype(pd.CategoricalDtype(list(range(10))))
+
+    def drawn(peer: Any, window: tuple) -> NDArray:
+        canvas = ds.Canvas(width, height, x_range=window[:2], y_range=window[2:])
+        return canvas.points(frame, "x", "y", peer).values
+
     peers = {"count": ds.count(), "mean": ds.mean("v"), "category": ds.count_cat("c")}
+    return {how: partial(drawn, peer) for how, peer in peers.items()}
 
-    def theirs(how: str) -> Callable:
-        def call(window: tuple) -> NDArray:
-            canvas = ds.Canvas(shape[1], shape[0], x_range=window[:2], y_range=window[2:])
-            return canvas.points(frame, "x", "y", peers[how]).values
 
-        return call
-
+def frames_of(bench: Bench, value: NDArray, code: NDArray, palette: NDArray) -> list[Row]:
+    """Frames of every window, by count, mean and category, beside the peer's; counts have to be the same."""
+    points, asked, shape, rows = bench.points, bench.windows, bench.shape, []
+    theirs = datashader(bench, value, code)
     ours: dict[str, Callable] = {
         "count": lambda window: points.draw(window, shape),
         "mean": lambda window: points.draw(window, shape, value, "mean"),
@@ -152,36 +178,46 @@ def run(options: argparse.Namespace) -> list[Row]:
         call(asked[0])
         first = 1e3 * (time.perf_counter() - start)
         times, frames = milliseconds(lambda window, call=call, how=how: _keep(call(window), how), asked)
-        theirs(how)(asked[0])
+        theirs[how](asked[0])
         peer, expected = milliseconds(
-            lambda window, how=how: _keep(theirs(how)(window), how), asked, options.peer_seconds
+            lambda window, how=how: _keep(theirs[how](window), how), asked, bench.options.peer_seconds
         )
         if how == "count":
             for k, right in enumerate(expected):
                 if not np.array_equal(frames[k], right):
                     raise AssertionError(f"frame {k} of window {asked[k]} differs from Datashader's")
-        name = f"pointmap.frame@{label}" if how == "count" else f"pointmap.frame.{how}@{label}"
+        name = f"pointmap.frame@{bench.label}" if how == "count" else f"pointmap.frame.{how}@{bench.label}"
         rows.append(
             row(
-                name if label == "1e8" else name + "/datashader",
+                name if bench.label == "1e8" else name + "/datashader",
                 f"p95 of {len(times)} windows, {how}, {shape[1]}x{shape[0]}",
-                times, peer, label, first_ms=first, whole_map_ms=times[0, 0], whole_map_peer_ms=peer[0, 0],
+                times, peer, bench.label, first_ms=first, whole_map_ms=times[0, 0], whole_map_peer_ms=peer[0, 0],
             )
         )  # fmt: skip
         frames.clear()
+    return rows
 
-    few = rng.random(n) < min(0.5, 20_000 / n)
-    points.draw(asked[0], shape, mask=few)
-    times, _ = milliseconds(lambda window: points.draw(window, shape, mask=few).sum(), asked)
-    selected = int(few.sum())
-    what = f"p95 of the second layer, {selected} selected, by mask"
-    rows.append(row(f"pointmap.selection@{label}", what, times, None, label))
 
+def selection_of(bench: Bench) -> Row:
+    """The second layer, some 20,000 rows selected by mask."""
+    n, points = len(bench.xy), bench.points
+    few = bench.rng.random(n) < min(0.5, 20_000 / n)
+    points.draw(bench.windows[0], bench.shape, mask=few)
+    times, _ = milliseconds(lambda window: points.draw(window, bench.shape, mask=few).sum(), bench.windows)
+    what = f"p95 of the second layer, {int(few.sum())} selected, by mask"
+    return row(f"pointmap.selection@{bench.label}", what, times, None, bench.label)
+
+
+def lassos_of(bench: Bench, loops: list) -> Row:
+    """Lassos with the list of their rows, beside shapely's."""
+    import shapely
+
+    points, xy, label = bench.points, bench.xy, bench.label
     points.inside(loops[0])
     times, found = milliseconds(points.inside, loops)
     small = np.array([len(rows) <= 1_000_000 for rows in found])
     peer, expected = milliseconds(
-        lambda loop: np.flatnonzero(shapely.contains_xy(shapely.Polygon(loop), xy)), loops, options.peer_seconds
+        lambda loop: np.flatnonzero(shapely.contains_xy(shapely.Polygon(loop), xy)), loops, bench.options.peer_seconds
     )
     differ = sum(len(np.setxor1d(a, b)) for a, b in zip(found, expected, strict=False))
     counts = [len(rows) for rows in found]
@@ -195,9 +231,7 @@ def run(options: argparse.Namespace) -> list[Row]:
         extra |= {"p95_of_all": float(np.percentile(times[:, 0], 95)), "all_runs": len(loops)}
         what = f"p95 of the {int(small.sum())} lassos of up to 1e6 rows, with the row list"
         times = times[small]
-    name = f"pointmap.lasso@{label}" + ("" if label == "1e8" else "/shapely")
-    rows.append(row(name, what, times, peer, label, **extra))
-    return rows
+    return row(f"pointmap.lasso@{label}" + ("" if label == "1e8" else "/shapely"), what, times, peer, label, **extra)
 
 
 def _keep(frame: NDArray, how: str) -> NDArray | None:
