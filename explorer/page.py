@@ -100,6 +100,7 @@ class Page:
         self._watching = [
             self.screen.param.watch(self._on_theme, ["theme"]),
             self.screen.param.watch(self._on_notice, ["notice"], onlychanged=False),
+            self.screen.param.watch(self._on_wanted, ["wanted"], onlychanged=False),
             self.screen.param.watch(lambda event: setattr(self.help, "visible", event.new), ["help"]),
         ]
         self._version = session.param.watch(lambda _: self._grow(), ["version"])
@@ -194,6 +195,10 @@ class Page:
 
     def _on_tab(self, event: Any) -> None:
         self._look_at(self._tab_names[event.new] if event.new < len(self._tab_names) else "")
+
+    def _on_wanted(self, event: Any) -> None:
+        if event.new in self._tab_names:
+            self._tabs.active = self._tab_names.index(event.new)
 
     def _look_at(self, tab: str) -> None:
         self.screen.tabs = {**self.screen.tabs, id(self): tab}

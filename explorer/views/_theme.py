@@ -217,6 +217,7 @@ class Screen(param.Parameterized):
     shown = param.Integer(default=-1, doc="rows inside the map's window, -1 before it is drawn")
     again = param.Integer(default=0, doc="how often a re-ranking by the marks was asked for")
     tabs = param.Dict(default={}, doc="page → the tab that is looked at on it")
+    wanted = param.String(default="", doc="the tab that a view asks its pages to open")
     help = param.Boolean(default=False, doc="whether the list of keys is shown")
     notice = param.ClassSelector(default=None, class_=(str, Exception), doc="what the page has to tell, once")
 

@@ -12,7 +12,8 @@ import param
 
 from explorer.views import _likeness
 from explorer.views._board import Board
-from explorer.views._theme import BODY_CSS, CONTROLS_CSS, empty, escape, failure, screen_of, skeleton
+from explorer.views._drop import FileDrop
+from explorer.views._theme import BODY_CSS, empty, escape, failure, screen_of, skeleton
 from explorer.views._work import Work
 
 if TYPE_CHECKING:
@@ -21,15 +22,6 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 15 << 20
 """Of a file given on the page: what a browser's connection carries in one message."""
-_FILE_CSS = (
-    CONTROLS_CSS
-    + """
-:host { width: 100%; } .bk-input[type=file] { height: 24px; padding: 0; border: none; background: none; width: 100%;
-  font-size: 11.5px; color: var(--ax-muted); }
-input::file-selector-button { all: unset; cursor: pointer; padding: 1px 10px; margin-right: 8px; border-radius: 11px;
-  border: 1px solid var(--ax-line); background: var(--ax-raised); color: var(--ax-text); font-size: 11.5px; }
-"""
-)
 
 
 class Controls(param.Parameterized):
@@ -86,10 +78,9 @@ class NeighboursView:
         self.pinned, self._own = -1, False
         self.board = Board(self._on_board, _likeness.CSS, sizing_mode="stretch_both", margin=0)
         self.board.markup = skeleton()
-        self.upload = pn.widgets.FileInput(
-            accept=".fits,.fit,.fts,.gz,.png,.jpg,.jpeg", margin=(7, 10, 0, 10), height=24, stylesheets=[_FILE_CSS]
+        self.upload = FileDrop(
+            self._on_file, accept=".fits,.fit,.fts,.gz,.png,.jpg,.jpeg", most=MOST_BYTES, margin=(7, 10, 0, 10)
         )
-        self.upload.param.watch(self._on_file, ["value"])
         self._watching: list[tuple[param.Parameterized, Any]] = []
         self._late = False
         self._watch(self.screen, self._on_tab, ["tabs"])
@@ -137,17 +128,15 @@ class NeighboursView:
         if self.controls.inside and not self._own:
             self._go()
 
-    def _on_file(self, event: Any) -> None:
-        data = event.new
-        if not data:
-            return
-        if len(data) > MOST_BYTES:
-            told = f"{self.upload.filename} has {len(data) / 2**20:.0f} MB, and the page takes {MOST_BYTES >> 20}"
+    def _on_file(self, called: str, data: bytes | None, size: int) -> None:
+        self.screen.wanted = self.name
+        if data is None or len(data) > MOST_BYTES:
+            told = f"{called} has {max(size, len(data or b'')) / 2**20:.0f} MB, and the page takes {MOST_BYTES >> 20}"
             self._failed(ValueError(f"{told}: give it from a cell, ex.similar_to(file=...)"))
             return
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="explorer-example-")
-        name = Path(str(self.upload.filename or "example")).name[:120]
+        name = Path(called or "example").name[:120]
         self.file = Path(self._folder.name) / (name if name not in ("", ".", "..") else "example")
         self.file.write_bytes(data)
         self._go()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
 
@@ -83,10 +84,18 @@ def test_what_cannot_be_compared_is_said(session: Session) -> None:
 def test_a_file_that_is_too_large_or_strange_is_refused(session: Session, tmp_path: Path, monkeypatch) -> None:
     view = neighbours.NeighboursView(session)
     view.panel()
+    view.upload._handle_msg({"name": "huge.fits", "size": 200 << 20})  # the browser tells of it and sends nothing
+    assert "huge.fits has 200 MB, and the page takes 15" in view.board.markup
+    assert view.screen.wanted == "neighbours"
     monkeypatch.setattr(neighbours, "MOST_BYTES", 100)
-    view.upload.param.update(filename="big.fits", value=b"x" * 101)
+    view.upload._handle_msg({"name": "big.fits", "size": 1, "data": base64.b64encode(b"x" * 101).decode()})
     assert "ex.similar_to(file=...)" in view.board.markup
-    view.upload.param.update(filename="../../<b>odd</b>.fits", value=b"not fits")
+    assert view.file is None
+    for broken in ({"name": "a.fits", "size": 3, "data": "%%%"}, {"name": "a.fits", "size": 0, "data": ""}):
+        view.upload._handle_msg(broken)
+        assert "a.fits cannot be read" in view.board.markup
+    told = {"name": "../../<b>odd</b>.fits", "size": 8, "data": base64.b64encode(b"not fits").decode()}
+    view.upload._handle_msg(told)
     assert view.file is not None
     assert view.file.parent == Path(view._folder.name)
     assert "<b>odd" not in view.board.markup
