@@ -181,9 +181,12 @@ DEMO = ("pca", "astropt")
 
 
 def _demo(options: argparse.Namespace) -> int:
+    from explorer.serve import free_port
     from explorer.survey.locate import surveys_dir
 
     started = time.monotonic()
+    if options.port:
+        free_port(options.address, options.port)  # told before anything is simulated
     path = surveys_dir() / "simulated"
     first = _make_demo(path, options)
     print(f"first space ready after {time.monotonic() - started:.1f} s", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import socket
@@ -37,11 +38,22 @@ def applications(surveys: Sequence[Survey], options: Options | None = None) -> d
     return found
 
 
-def free_port(address: str) -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
+def free_port(address: str, port: int = 0) -> int:
+    """``port``, or where it is 0 one that nothing listens on; OSError says what to change where it cannot be had."""
+    try:
+        family, _, _, _, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            told = f"port {port} of {address} is taken: choose another with --port, or a free one with --port 0"
+        elif error.errno == errno.EACCES:
+            told = f"port {port} may not be used by you: choose one above 1023 with --port"
+        else:
+            told = f"{address} is no address of this machine ({error.strerror}): give localhost, or 0.0.0.0 for all"
+        raise OSError(told) from error
 
 
 def origins(address: str, port: int) -> list[str]:
@@ -86,7 +98,7 @@ def serve(
     from explorer import front
 
     pn.extension(reconnect=True)
-    port = port or free_port(address)
+    port = free_port(address, port)
     apps = applications(surveys, options)
     titles = {name: f"{survey.name} · Astro Explorer" for name, survey in zip(apps, surveys, strict=True)}
     if started is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import re
+import socket
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -260,6 +261,18 @@ def test_surveys_of_one_name_have_addresses_of_their_own(tiny_survey: Any) -> No
     assert origins("localhost", 80) == ["127.0.0.1:80", "localhost:80"]
     assert "0.0.0.0:80" not in origins("0.0.0.0", 80)
     assert free_port("localhost") > 1023
+
+
+def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"port {port} of 127.0.0.1 is taken: .*--port 0"):
+            free_port("127.0.0.1", port)
+    assert free_port("127.0.0.1", port) == port
+    with pytest.raises(OSError, match=r"192\.0\.2\.1 is no address of this machine .*: give localhost"):
+        free_port("192.0.2.1")
 
 
 def fetched(surveys: list[Any], asked: str) -> Any:
