@@ -234,7 +234,7 @@ class MosaicView:
         if not total:
             told = ("Nothing is selected by this", "Draw another lasso, change the query, or undo.")
             self.note.object = empty(
-                *(told if len(self.session.survey) else ("No cutouts yet", "The survey is empty."))
+                *(told if len(self.session.survey) else ("This survey is empty", "Fill it with explorer ingest."))
             )
             return
         self._serial += 1

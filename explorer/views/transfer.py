@@ -217,7 +217,7 @@ class TransferView(ComparePanel):
         keys, grid, pair, ways, tops = found
         if grid is None:
             hint = "explorer prepare SURVEY --encoders … --scorers … makes more spaces and scores to compare"
-            return empty("There is one ranking and nothing to compare it with", hint)
+            return empty("One ranking and nothing to compare it with" if keys else "Nothing is scored yet", hint)
         at = (keys.index(pair[0]), keys.index(pair[1]))
         picture = heatmap(grid, keys, at, MEASURES[self.measure])
         names = [label(key, keys) for key in pair]
