@@ -8,7 +8,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test lint bench lab parity clean
+.PHONY: demo test lint bench weights lab parity clean
 
 demo: $(STAMP)
 	$(BIN)/explorer demo
