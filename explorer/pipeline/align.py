@@ -1,4 +1,4 @@
-"""``explorer align SURVEY A B``: two spaces of a survey brought into one by contrastive learning (P2.3, P3.2).
+"""``explorer align SURVEY A B``: two spaces of a survey brought into one by contrastive learning (P2.3, P3.2, P4.2).
 
 The aligned spaces are stored beside the others: ``aligned/events``, ``aligned/text`` and ``aligned/joint`` for events
 and text. Training sees the training split alone; which rows that was is kept with the weights.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from explorer.pipeline.captioned import PREFIX, embed_captions
+from explorer.pipeline.endpoint import Endpoint
 from explorer.survey.files import write_atomically
 from explorer.survey.progress import Progress
 from explorer.survey.store import Survey
@@ -26,6 +29,11 @@ from kernels.embedding.align.splits import NAMES, by_year, grouped
 
 FEWEST = 24
 """Pairs below which nothing can be learnt and judged."""
+CAPTIONS = "captions"
+"""Stands for the space of the survey's captions, which is made where it is not there (P4.2)."""
+
+
+PROJECTORS = {"temperature": 0.07, "learned": True, "dropout": 0.1, "hidden": 256}
 
 
 @dataclass
@@ -89,6 +97,11 @@ def split(survey: Survey, rows: np.ndarray, seed: int = 0, cutoff: int | None = 
     return by_year(keys, first_years(survey, rows), cutoff, seed)
 
 
+def captioned_options(a: str, b: str) -> dict[str, Any]:
+    """Options of the projectors for captions: the text stays where it is, so that all words have a place (P4.2)."""
+    return {"onto": "ab"[(a, b).index(CAPTIONS)], **PROJECTORS} if CAPTIONS in (a, b) else dict(PROJECTORS)
+
+
 def align(
     survey: Survey,
     a: str,
@@ -101,26 +114,39 @@ def align(
     cutoff: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    exclude: np.ndarray | None = None,
+    texts: str = "auto",
+    endpoint: Endpoint | None = None,
 ) -> Aligned:
     """Align two spaces (or modalities) of a survey and store what comes of it.
 
+    A run that was killed goes on from its last checkpoint, which lies in the survey's ``cache/`` until it is done.
+
     Parameters
     ----------
-    a, b : spaces such as ``"ppad/events"``, or modalities of which the survey has one space.
+    a, b : spaces such as ``"ppad/events"``, or modalities of which the survey has one space; ``"captions"`` stands for
+        the captions of its images, as :func:`~explorer.pipeline.captioned.embed_captions` encodes them.
     options : of :class:`~kernels.embedding.align.aligner.Aligner`.
     tune : choose the temperature on the calibration split. ``search`` : choose the ``grid`` on the validation split;
         what was tried is kept in the survey's ``cache/``, and a search that was killed goes on.
     name : encoder name of the spaces that are stored.
     cutoff : split by time: test on what was first written about after this year.
+    exclude : (n,) bool rows that take no part in any split, nor in what encodes captions; they are placed all the same.
+    texts, endpoint : what encodes captions.
     """
     started = time.monotonic()
+    if CAPTIONS in (a, b):
+        made = embed_captions(survey, texts, endpoint, exclude, progress)
+        a, b = (made if s == CAPTIONS else s for s in (a, b))
     a, b = space_of(survey, a), space_of(survey, b)
     sides = [s.split("/")[1] for s in (a, b)]
     if sides[0] == sides[1]:
         raise ValueError(f"{a} and {b} are of one modality: align two different ones")
     whole = [survey.embedding(s) for s in (a, b)]
     rows = np.flatnonzero(np.logical_and.reduce([np.isfinite(v).all(axis=1) for v in whole]))
-    if "text" in sides:
+    if exclude is not None:
+        rows = rows[~exclude[rows]]
+    if "text" in sides and not any(s.startswith(PREFIX) for s in (a, b)):
         rows = rows[discussed(survey, rows)]
     if len(rows) < FEWEST:
         raise ValueError(f"{survey.name}: {len(rows)} rows have both {a} and {b}; {FEWEST} are needed to align them")
@@ -128,17 +154,21 @@ def align(
     parts = split(survey, rows, seed, cutoff)
     of = {n: (pairs[0][r], pairs[1][r]) for n, r in parts.items()}
     chosen: dict[str, Any] = {"random_state": seed, **(options or {})}
-    folder = survey.cache_dir / "align" / f"{name}-{digest(survey, a, b, seed, cutoff)}"
+    kept_out = np.flatnonzero(exclude).tolist() if exclude is not None else []
+    folder = survey.cache_dir / "align" / f"{name}-{digest(survey, a, b, seed, cutoff, *kept_out)}"
     searched: list[dict[str, Any]] = []
     if tune and len(of["calibration"][0]) > 3:
         chosen["temperature"], _ = tune_temperature(of["train"], of["calibration"], chosen)
     if search:
         searched = grid_search(of["train"], of["validation"], grid, chosen, folder, progress)
         chosen = {**searched[0]["options"], "members": chosen.get("members", 1)}
-    aligner = Aligner(**chosen).fit(*of["train"], validation=of["validation"], progress=progress)
+    place = folder / f"fit-{hashlib.sha256(json.dumps(chosen, sort_keys=True, default=str).encode()).hexdigest()[:12]}"
+    aligner = Aligner(**chosen).fit(*of["train"], validation=of["validation"], folder=place, progress=progress)
     figures = {n: judged(aligner, of[n]) | {"n": len(of[n][0])} for n in NAMES if len(of[n][0]) > 1}
     spaces = _store(survey, aligner, name, (a, b), chosen, figures, started)
-    _keep(survey, aligner, name, (a, b), chosen, {n: survey.ids[rows[r]].tolist() for n, r in parts.items()})
+    ids = {n: survey.ids[rows[r]].tolist() for n, r in parts.items()}
+    _keep(survey, aligner, name, (a, b), chosen, ids | {"excluded": survey.ids[kept_out].tolist()} if kept_out else ids)
+    shutil.rmtree(place, ignore_errors=True)
     return Aligned(spaces, {n: rows[r] for n, r in parts.items()}, figures, chosen, searched)
 
 
@@ -159,7 +189,7 @@ def _store(
 ) -> dict[str, str]:
     given = [survey.embedding(s) for s in of]
     made: dict[str, np.ndarray] = {}
-    if aligner.form == "towers" or aligner.sides == "apart":
+    if aligner.form != "shared" or aligner.sides == "apart":
         made |= {s.split("/")[1]: aligner.encode(side, v) for s, side, v in zip(of, "ab", given, strict=True)}
     made["joint"] = aligner.joint(*given)
     out = {}

@@ -17,17 +17,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
+from explorer.pipeline import _transport as transport
+from explorer.pipeline._transport import Busy, EndpointError, Final, Unreached
 from explorer.survey.files import write_atomically
+
+__all__ = ["Answer", "Endpoint", "EndpointError", "Spent", "checked"]
 
 RETRIED = (408, 409, 425, 429, 500, 502, 503, 504)
 Progress = Callable[[int, int, str], None] | None
-
-
-class EndpointError(RuntimeError):
-    """An endpoint that is down, slow, refuses, or answers what it was not asked; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,15 @@ class Endpoint:
     cache : folder of kept answers; None keeps none.
     workers : questions under way at once. ``per_minute`` : questions a minute at most, 0 without a limit.
     timeout, retries : seconds for an answer; further tries when it is late, busy (429) or broken (5xx).
-    price : currency units for a million tokens (in, out), for ``spent.cost``.
+    price : currency units for a million tokens (in, out), for ``spent.cost``; answers that had to be asked for again
+        count too.
     most_cost : a limit on ``spent.cost``; beyond it nothing more is asked.
+
+    A key that is refused, and a server that several questions in a row could not reach, end it: what is still to be
+    asked fails at once, with the same reason.
     """
 
-    base_url: str
+    base_url: str = field(repr=False)  # it may hold a password
     model: str
     key_from: str = "EXPLORER_API_KEY"
     cache: Path | None = None
@@ -82,9 +87,15 @@ class Endpoint:
     spent: Spent = field(default_factory=Spent)
 
     def __post_init__(self) -> None:
-        if not self.base_url.startswith(("http://", "https://")):
-            raise ValueError(f"base_url={self.base_url!r}: an address that begins with http:// or https://")
-        self._lock, self._next = threading.Lock(), 0.0
+        if not self.base_url.startswith(("http://", "https://")) or not urlsplit(self.base_url).hostname:
+            raise ValueError(f"base_url={self.address!r}: an address that begins with http:// or https://")
+        self._lock, self._next, self._unreached, self._ended = threading.Lock(), 0.0, 0, ""
+        self._under_way: dict[str, threading.Lock] = {}
+
+    @property
+    def address(self) -> str:
+        """``base_url`` as it may be shown: without a user, a password and what follows a question mark."""
+        return transport.shown(self.base_url)
 
     # -- what is asked --------------------
 
@@ -123,7 +134,12 @@ class Endpoint:
                 rows = sorted(told["data"], key=lambda row: row["index"])
                 if len(rows) != len(block):
                     raise EndpointError(f"{self.model} gave {len(rows)} vectors for {len(block)} texts")
-                return [row["embedding"] for row in rows]
+                if [row["index"] for row in rows] != list(range(len(block))):
+                    raise EndpointError(f"{self.model} gave a vector twice and left one out")
+                vectors = np.asarray([row["embedding"] for row in rows], np.float64)
+                if vectors.ndim != 2 or not np.isfinite(vectors).all():
+                    raise EndpointError(f"{self.model} gave vectors that are not finite, or not of one width")
+                return vectors.tolist()
 
             return np.asarray(self._ask("embeddings", {"model": self.model, "input": block}, read, 0).value, np.float32)
 
@@ -161,75 +177,101 @@ class Endpoint:
     # -- how it is asked --------------------
 
     def _ask(self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], Any], sample: int) -> Answer:
-        name = hashlib.sha256(json.dumps([self.base_url, path, body, sample], sort_keys=True).encode()).hexdigest()
+        name = hashlib.sha256(json.dumps([self.address, path, body, sample], sort_keys=True).encode()).hexdigest()
         place = self.cache / name[:2] / f"{name}.json" if self.cache else None
-        if place is not None and place.exists():
-            with self._lock:
-                self.spent.kept += 1
-            return Answer(json.loads(place.read_text())["value"], kept=True)
+        if place is None:
+            return self._try(path, body, read, None)
+        with self._lock:
+            mine = self._under_way.setdefault(name, threading.Lock())
+        with mine:  # who asks the same at the same time takes the answer of the first
+            if place.exists():
+                with self._lock:
+                    self.spent.kept += 1
+                return Answer(json.loads(place.read_text(encoding="utf-8"))["value"], kept=True)
+            return self._try(path, body, read, place)
+
+    def _try(
+        self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], Any], place: Path | None
+    ) -> Answer:
         last: Exception = EndpointError("not asked")
+        wait = 0.0
         for attempt in range(self.retries + 1):
             if attempt:
                 with self._lock:
                     self.spent.retries += 1
-                time.sleep(self.wait * 2 ** (attempt - 1))
+                time.sleep(max(wait, self.wait * 2 ** (attempt - 1)))
             try:
+                wait = 0.0
                 told = self._post(path, body)
+                into, out = self._count(told)
                 value = read(told)
-            except _Final as error:
+            except Final as error:
                 raise EndpointError(str(error)) from None
-            except (EndpointError, KeyError, IndexError, TypeError, ValueError) as error:
+            except (EndpointError, LookupError, TypeError, ValueError, AttributeError) as error:
                 last = error  # malformed or not what was asked: it may be better the next time
+                wait = getattr(error, "wait", 0.0)
                 continue
-            answer = self._count(told, value)
+            with self._lock:
+                self.spent.asked += 1
             if place is not None:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(place, json.dumps({"model": self.model, "value": value}).encode())
-            return answer
+            return Answer(value, into, out)
         told_last = str(last) if isinstance(last, EndpointError) else f"an answer of another form ({last!r:.200})"
-        raise EndpointError(f"{self.base_url} did not answer after {self.retries + 1} tries: {told_last}")
+        message = f"{self.address} did not answer after {self.retries + 1} tries: {told_last}"
+        if isinstance(last, Unreached):
+            self._count_unreached(message)
+        raise EndpointError(message)
 
-    def _count(self, told: dict[str, Any], value: Any) -> Answer:
-        usage = told.get("usage") or {}
-        into, out = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    def _count(self, told: dict[str, Any]) -> tuple[int, int]:
+        """Tokens (in, out) of an answer, added to what is spent; 0 where the endpoint does not tell them as numbers."""
+        usage = told.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
+        given = (usage.get("prompt_tokens"), usage.get("completion_tokens"))
+        into, out = (int(n) if isinstance(n, int | float) and 0 <= n < 1e12 else 0 for n in given)
         with self._lock:
-            self.spent.asked += 1
+            self._unreached = 0
             self.spent.tokens_in += into
             self.spent.tokens_out += out
             self.spent.cost += (into * self.price[0] + out * self.price[1]) / 1e6
-        return Answer(value, into, out)
+        return into, out
+
+    def _count_unreached(self, message: str) -> None:
+        with self._lock:
+            self._unreached += 1
+            if self._unreached > max(2, self.workers):
+                self._ended = f"given up after {self._unreached} questions in a row: {message}"
+
+    def _key(self) -> str:
+        key = os.environ.get(self.key_from, "").strip() if self.key_from else ""
+        if key and not (key.isascii() and key.isprintable()):
+            raise Final(f"the key in ${self.key_from} holds letters that no key has: copy it anew")
+        return key
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        import requests
-
         self._take_turn()
-        key = os.environ.get(self.key_from, "") if self.key_from else ""
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        address = f"{self.base_url.rstrip('/')}/{path}"
-        try:
-            reply = requests.post(address, json=body, headers=headers, timeout=self.timeout, allow_redirects=False)
-        except requests.Timeout:
-            raise EndpointError(f"no answer within {self.timeout:g} s") from None
-        except requests.RequestException as error:
-            raise EndpointError(f"cannot be reached ({type(error).__name__}): is the server running?") from None
-        if reply.status_code in RETRIED:
-            raise EndpointError(f"status {reply.status_code}")
-        if reply.status_code in (401, 403):
-            raise _Final(
-                f"{address} refuses the key in ${self.key_from or '(none)'}: set the right one (status 401/403)"
-            )
-        if reply.status_code != 200:
-            said = reply.text[:300].replace(key, "***") if key else reply.text[:300]
-            raise _Final(f"{address} answers with status {reply.status_code}: {said}")
-        told = reply.json()
+        key, named = self._key(), f"{self.address}/{path}"
+        status, wait, text = transport.post(self.base_url, path, body, key, self.timeout)
+        if status in RETRIED:
+            raise Busy(f"status {status}", wait)
+        if status in (401, 403):
+            said = f"{named} refuses the key in ${self.key_from or '(none)'}: set the right one (status {status})"
+            with self._lock:
+                self._ended = said
+            raise Final(said)
+        if status != 200:
+            raise Final(f"{named} answers with status {status}: {text[:300]}")
+        told = json.loads(text)
         if not isinstance(told, dict):
             raise ValueError("the answer is no JSON object")
         return told
 
     def _take_turn(self) -> None:
         with self._lock:
+            if self._ended:
+                raise Final(self._ended)
             if self.spent.cost > self.most_cost:
-                raise _Final(
+                raise Final(
                     f"the limit of {self.most_cost:g} is spent ({self.spent.cost:.4g}): raise most_cost to go on"
                 )
             now = time.monotonic()
@@ -237,10 +279,6 @@ class Endpoint:
             if self.per_minute > 0:
                 self._next = at + 60 / self.per_minute
         time.sleep(max(0.0, at - now))
-
-
-class _Final(RuntimeError):
-    """What another try would not mend."""
 
 
 def _content(prompt: str, images: Sequence[bytes]) -> list[dict[str, Any]]:

@@ -1,45 +1,42 @@
-"""What pixels and catalogue say of an object, measured and put in words: captions where no model writes any.
+"""What the pixels of an object say of its shape, in numbers: captions are made of them where no model writes any.
 
 Segmentation, moments and Gini index by photutils; concentration and asymmetry after Conselice 2014 (Annu. Rev. Astron.
-Astrophys. 52, 291).
+Astrophys. 52, 291), M20 after Lotz, Primack & Madau 2004 (Astron. J. 128, 163).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from explorer.survey.store import Survey
+from explorer.pipeline import _polar
+from explorer.pipeline._polar import Frame
 
 LEAST = 3.0  # standard deviations above the sky from which pixels belong to an object
 FEWEST = 12  # pixels of an object
-CONCENTRATED, CONCENTRATED_8_BIT = 2.65, 2.3  # of smooth galaxies; the stretch of an 8-bit picture flattens them
 LARGEST = 96  # pixels a side; larger pictures are averaged down to it before they are described
-TOLD: tuple[str, ...] = ("z", "redshift", "logmass", "mass", "logsfr")
-"""Columns that a description speaks of, by name: redshift, and the decimal logarithms of mass and star formation."""
 
 
 def measure(pixels: np.ndarray) -> dict[str, float] | None:
-    """Shape of the object at the centre of one plane (h, w); None where nothing stands out of the noise there.
+    """Shape of the object at the centre of an image (bands, h, w) or a plane (h, w); None where nothing stands out.
+
+    Of the plane that stands out of its noise the most:
 
     ``elongation`` (1 is round), ``concentration`` 5 log10(r80 / r20), ``asymmetry`` under half a turn, less that of the
-    sky, ``gini``, ``nuclei`` (peaks above a third of the brightest), ``radius`` that holds half the light (pixels),
-    ``companions`` (other objects on the plane), ``ring`` (how far the profile rises again outside its deepest
-    gap, as a share of its peak; 0 where it does not).
+    sky, ``outskirts`` the same outside the radius that holds half the light, ``gini``, ``m20``, ``nuclei`` (peaks above
+    a third of the brightest), ``radius`` that holds half the light (pixels), ``companions`` (other objects on the
+    plane), ``second`` (light of the nearest bright one, as a share of the object's, falling with its distance),
+    ``ring`` (how far the profile rises again outside its deepest gap, as a share of its peak; 0 where it does not),
+    ``arms``, ``bar``, ``arms_excess`` (:func:`~explorer.pipeline._polar.arms`), ``arc``, ``arc_turn``, ``arc_light``
+    and ``arc_blue`` (:class:`~explorer.pipeline._polar.Arcs`; 0 where there is none, or one plane alone).
     """
-    from photutils.morphology import gini
-    from photutils.segmentation import SourceCatalog, detect_sources
-
-    from kernels.preprocess.images import clean
-
-    plane = clean(np.asarray(pixels, np.float32)[None, None])[0, 0].astype(np.float64)
+    planes, at = _planes(pixels)
+    plane = planes[at]
     sky, noise = _sky(plane)
-    plane -= sky
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # photutils tells that nothing was found; None says so here
-        found = detect_sources(plane, LEAST * noise, n_pixels=FEWEST)
+    plane = plane - sky
+    found = _segments(plane, noise)
     if found is None:
         return None
     height, width = plane.shape
@@ -47,73 +44,77 @@ def measure(pixels: np.ndarray) -> dict[str, float] | None:
     labels = middle[middle > 0]
     if not len(labels):
         return None
-    label = int(np.bincount(labels).argmax())
-    mine = found.data == label
+    mine = found.data == int(np.bincount(labels).argmax())
+    told, frame = _whole(plane, found, mine, noise)
+    peak = _brightest(plane, mine, frame)
+    inner, outer = max(2.0, 0.35 * told["radius"]), min(2.6 * told["radius"] + 2, min(plane.shape) / 2 - 1)
+    arms, bar, excess = _polar.arms(np.where(mine | (found.data == 0), plane, 0.0), noise, peak, inner, outer)
+    told |= {"arms": arms, "bar": bar, "arms_excess": excess, "ring": _ring(plane, noise, frame)}
+    arcs = _arcs(planes, mine, peak, np.asarray(pixels).dtype == np.uint8)
+    return told | {"arc": arcs.slim, "arc_turn": arcs.turn, "arc_light": arcs.light, "arc_blue": arcs.bluer}
+
+
+def _arcs(planes: np.ndarray, mine: np.ndarray, frame: Frame, picture: bool) -> _polar.Arcs:
+    """Of the bluest and the reddest band: the first and the last, and the other way round in an 8-bit picture."""
+    if len(planes) < 2:
+        return _polar.Arcs()
+    told = [_sky(p) for p in (planes[-1], planes[0])]
+    red, blue = (p - level for p, (level, _) in zip((planes[-1], planes[0]), told, strict=True))
+    noise = (told[1][1], told[0][1])
+    if picture:
+        red, blue, noise = blue, red, noise[::-1]
+    return _polar.blue_arcs(blue, red, noise, _brightest(red, mine, frame), mine)
+
+
+def _whole(plane: np.ndarray, found: Any, mine: np.ndarray, noise: float) -> tuple[dict[str, float], Frame]:
+    from photutils.morphology import gini
+    from photutils.segmentation import SourceCatalog
+
+    data = found.data
+    label = int(data[mine][0])
     one = SourceCatalog(plane, found).select_label(label)
-    radii, growth = _growth(np.where(mine, plane, 0.0), plane)
+    light = np.maximum(np.where(mine, plane, 0.0), 0)
+    y, x = np.indices(plane.shape)
+    total = max(float(light.sum()), 1e-30)
+    cx, cy = float((light * x).sum() / total), float((light * y).sum() / total)
+    radii, growth = _growth(light, np.hypot(x - cx, y - cy))
     r20, r50, r80 = (float(np.interp(share, growth, radii)) for share in (0.2, 0.5, 0.8))
-    peaks = _peaks(plane, mine, noise)
-    return {
-        "elongation": float(one.elongation),
+    frame = Frame(cx, cy, float(one.elongation), float(one.orientation.to_value("rad")))
+    asymmetry, outskirts = _asymmetry(plane, mine, noise, frame, r50)
+    told = {
+        "elongation": frame.elongation,
         "concentration": 5 * float(np.log10(max(r80, 0.5) / max(r20, 0.25))),
-        "asymmetry": _asymmetry(plane, mine, noise),
+        "asymmetry": asymmetry,
+        "outskirts": outskirts,
         "gini": float(gini(plane, mask=~mine)),
-        "nuclei": float(peaks),
+        "m20": _m20(light, frame),
+        "nuclei": float(_peaks(plane, mine, noise)),
         "radius": r50,
         "companions": float(found.n_labels - 1),
-        "ring": _ring(plane, mine, noise, float(one.elongation), float(one.orientation.to_value("rad"))),
+        "second": _second(plane, data, label, total, frame, r50),
     }
+    return told, frame
 
 
-def describe(survey: Survey, rows: Sequence[int]) -> list[str]:
-    """A few sentences on each row, from its image and the columns that are told apart by name (z, mass, rate)."""
-    images = survey.images(np.asarray(rows, np.int64))
-    names = [n for n in TOLD if n in survey.columns]
-    values = {n: survey.column(n)[list(rows)] for n in names}
-    out = []
-    for i, image in enumerate(images):
-        shape = None if image is None else measure(_clearest(image.pixels))
-        told = {n: float(v[i]) for n, v in values.items() if v[i] is not None and np.isfinite(float(v[i]))}
-        stretched = image is not None and image.pixels.dtype == np.uint8
-        limit = CONCENTRATED_8_BIT if stretched else CONCENTRATED
-        out.append(" ".join([*_of_shape(shape, limit), *_of_catalogue(told)]))
-    return out
+def _segments(plane: np.ndarray, noise: float) -> Any:
+    from photutils.segmentation import detect_sources
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # photutils tells that nothing was found; None says so here
+        return detect_sources(plane, LEAST * noise, n_pixels=FEWEST)
 
 
-def _of_shape(s: dict[str, float] | None, concentrated: float) -> list[str]:
-    if s is None:
-        return ["A faint object that barely stands out of the noise."]
-    if s["concentration"] > concentrated and s["asymmetry"] < 0.1 and s["elongation"] < 2.2:
-        kind = "A smooth, centrally concentrated galaxy, round or elliptical" if s["elongation"] < 1.6 else (
-            "A smooth, elongated galaxy with a bright centre, elliptical or lenticular"
-        )  # fmt: skip
-    elif s["elongation"] > 2.5:
-        kind = "A thin disk galaxy seen edge-on"
-    elif s["asymmetry"] > 0.3:
-        kind = "A disturbed, asymmetric galaxy, clumpy or irregular"
-    else:
-        kind = "A disk galaxy with structure, perhaps with spiral arms"
-    told = [f"{kind}."]
-    if s["nuclei"] >= 2 and s["asymmetry"] > 0.15:
-        told.append("Two nuclei or more lie within it: perhaps merging or interacting.")
-    if s["ring"] > 0:
-        told.append("A bright ring encircles the centre.")
-    if s["companions"] >= 3:
-        told.append("Several companions lie around it.")
-    return told
+def _planes(pixels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Planes (bands, h, w) float64, averaged down where they are large, and which stands out of its noise the most."""
+    from kernels.preprocess.images import clean, resize
 
-
-def _of_catalogue(told: Mapping[str, float]) -> list[str]:
-    out = []
-    z, mass = told.get("z", told.get("redshift")), told.get("logmass", told.get("mass"))
-    if z is not None:
-        out.append("It is nearby." if z < 0.15 else "It is moderately distant." if z < 0.6 else "It is distant.")
-    if mass is not None:
-        out.append("It is massive." if mass > 10.9 else "It is of low mass." if mass < 9.6 else "Its mass is average.")
-    if "logsfr" in told and mass is not None:
-        rate = told["logsfr"] - mass
-        out.append("It forms stars vigorously." if rate > -9.5 else "Its stars are old." if rate < -11 else "")
-    return [s for s in out if s]
+    given = np.asarray(pixels, np.float32)
+    planes = clean(given[None] if given.ndim == 3 else given[None, None])
+    if max(planes.shape[2:]) > LARGEST:  # else noise counts as companions, and blocks of JPEG as nuclei
+        planes = resize(planes, LARGEST, antialias=True)
+    planes = planes[0].astype(np.float64)
+    told = [_sky(plane) for plane in planes]
+    return planes, int(np.argmax([(np.percentile(p, 99.5) - m) / s for p, (m, s) in zip(planes, told, strict=True)]))
 
 
 def _sky(plane: np.ndarray) -> tuple[float, float]:
@@ -123,27 +124,63 @@ def _sky(plane: np.ndarray) -> tuple[float, float]:
     return middle, max(1.4826 * float(np.median(np.abs(edge - middle))), 1e-12)
 
 
-def _growth(light: np.ndarray, plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Radii and the share of the object's light within them, around its brightest smoothed pixel."""
-    from scipy.ndimage import center_of_mass
-
-    y, x = np.indices(plane.shape)
-    cy, cx = center_of_mass(np.maximum(light, 0))
-    radius = np.hypot(y - cy, x - cx).ravel()
-    order = np.argsort(radius)
-    total = np.cumsum(np.maximum(light, 0).ravel()[order])
-    return radius[order], total / max(total[-1], 1e-30)
+def _growth(light: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Radii and the share of the object's light within them."""
+    order = np.argsort(radius, axis=None)
+    total = np.cumsum(light.ravel()[order])
+    return radius.ravel()[order], total / max(total[-1], 1e-30)
 
 
-def _asymmetry(plane: np.ndarray, mine: np.ndarray, noise: float) -> float:
-    from scipy.ndimage import center_of_mass, shift
+def _m20(light: np.ndarray, frame: Frame) -> float:
+    """Log10 of the second moment of the brightest fifth of the light over that of all."""
+    y, x = np.indices(light.shape)
+    moment = light * ((x - frame.x) ** 2 + (y - frame.y) ** 2)
+    order = np.argsort(-light, axis=None)
+    bright = np.cumsum(light.ravel()[order]) <= 0.2 * light.sum()
+    return float(np.log10(max(moment.ravel()[order][bright].sum(), 1e-30) / max(moment.sum(), 1e-30)))
 
-    cy, cx = center_of_mass(np.maximum(np.where(mine, plane, 0.0), 0))
+
+def _asymmetry(plane: np.ndarray, mine: np.ndarray, noise: float, frame: Frame, r50: float) -> tuple[float, float]:
+    from scipy.ndimage import shift
+
     middle = (np.array(plane.shape) - 1) / 2
-    centred = shift(np.where(mine, plane, 0.0), middle - (cy, cx), order=1)
-    apart = float(np.abs(centred - centred[::-1, ::-1]).sum())
-    of_noise = 1.128 * noise * float(mine.sum())  # mean of |a - b| of two pixels of noise
-    return max(0.0, apart - of_noise) / max(2 * float(np.abs(centred).sum()), 1e-30)
+    centred = shift(np.where(mine, plane, 0.0), middle - (frame.y, frame.x), order=1)
+    apart = np.abs(centred - centred[::-1, ::-1])
+    y, x = np.indices(plane.shape)
+    far = np.hypot(y - middle[0], x - middle[1]) > r50
+    here = np.abs(centred) > 0
+    out = []
+    for part in (np.ones(plane.shape, bool), far):
+        of_noise = 1.128 * noise * float((here & part).sum())  # mean of |a - b| of two pixels of noise
+        below = max(2 * float(np.abs(centred[part]).sum()), 1e-30)
+        out.append(max(0.0, float(apart[part].sum()) - of_noise) / below)
+    return out[0], out[1]
+
+
+def _second(plane: np.ndarray, labels: np.ndarray, label: int, total: float, frame: Frame, r50: float) -> float:
+    """The largest of: light of another object as a share of this one's, times (3 r50 / distance)², at most 1."""
+    from scipy.ndimage import center_of_mass, sum_labels
+
+    others = [n for n in np.unique(labels) if n not in (0, label)]
+    if not others:
+        return 0.0
+    light = np.asarray(sum_labels(plane, labels, others))
+    places = np.array(center_of_mass(np.maximum(plane, 0), labels, others))
+    away = np.hypot(places[:, 0] - frame.y, places[:, 1] - frame.x)
+    return float((np.clip(light / total, 0, 1) * np.minimum(1, (3 * r50 / np.maximum(away, 1)) ** 2)).max())
+
+
+def _brightest(plane: np.ndarray, mine: np.ndarray, frame: Frame) -> Frame:
+    """The same frame, around the brightest smoothed pixel: where arms and arcs turn around."""
+    from scipy.ndimage import gaussian_filter
+
+    smooth = np.where(mine, gaussian_filter(plane, 1.0), -np.inf)
+    y, x = (int(i) for i in np.unravel_index(int(np.argmax(smooth)), plane.shape))
+    near = plane[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3].clip(0)
+    dy, dx = np.indices(near.shape)
+    total = max(float(near.sum()), 1e-30)
+    cy, cx = max(y - 2, 0) + float((near * dy).sum()) / total, max(x - 2, 0) + float((near * dx).sum()) / total
+    return Frame(cx, cy, frame.elongation, frame.angle)
 
 
 def _peaks(plane: np.ndarray, mine: np.ndarray, noise: float) -> int:
@@ -154,15 +191,11 @@ def _peaks(plane: np.ndarray, mine: np.ndarray, noise: float) -> int:
     return int(((maximum_filter(smooth, 7) == smooth) & mine & (smooth > max(top / 3, 5 * noise))).sum())
 
 
-def _ring(plane: np.ndarray, mine: np.ndarray, noise: float, elongation: float, angle: float) -> float:
+def _ring(plane: np.ndarray, noise: float, frame: Frame) -> float:
     """How far the median profile over ellipses rises again outside its deepest gap, as a share of its peak; else 0."""
-    from scipy.ndimage import center_of_mass, median
+    from scipy.ndimage import median
 
-    cy, cx = center_of_mass(np.maximum(np.where(mine, plane, 0.0), 0))
-    y, x = np.indices(plane.shape)
-    along = (x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)
-    across = (y - cy) * np.cos(angle) - (x - cx) * np.sin(angle)
-    ring = np.hypot(along, across * elongation).astype(int)
+    ring = frame.radius(plane.shape).astype(int)
     outer = min(plane.shape) // 2 - 1
     count = np.bincount(ring.ravel(), minlength=outer + 1)[: outer + 1]
     profile = np.asarray(median(plane, ring, np.arange(outer + 1)))  # a companion does not lift it
@@ -175,15 +208,3 @@ def _ring(plane: np.ndarray, mine: np.ndarray, noise: float, elongation: float, 
     rise = profile[at] - profile[low]
     clear = at > low and rise > 5 * np.hypot(error[at], error[low])
     return float(rise / max(profile.max(), 1e-30)) if clear and rise > 0.04 * profile.max() else 0.0
-
-
-def _clearest(pixels: np.ndarray) -> np.ndarray:
-    """The plane (h, w) of an image (bands, h, w) that stands out of its noise the most; the first where none does."""
-    from kernels.preprocess.images import clean, resize
-
-    planes = clean(np.asarray(pixels, np.float32)[None])
-    if max(planes.shape[2:]) > LARGEST:  # else noise counts as companions, and blocks of JPEG as nuclei
-        planes = resize(planes, LARGEST, antialias=True)
-    planes = planes[0].astype(np.float64)
-    told = [_sky(plane) for plane in planes]
-    return planes[int(np.argmax([(np.percentile(p, 99.5) - m) / s for p, (m, s) in zip(planes, told, strict=True)]))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -80,25 +81,21 @@ def alignments(survey: Survey) -> list[str]:
 
 
 @lru_cache(maxsize=4)
-def _loaded(path: str, name: str, stamp: int) -> tuple[Aligner, tuple[str, str], Any]:
-    from safetensors.numpy import load_file
-
+def _loaded(path: str, name: str, stamp: int, named: str) -> tuple[Aligner, tuple[str, str], Any]:
     from explorer.pipeline.align import load_aligner
+    from explorer.pipeline.captioned import encoder_of
     from explorer.survey.store import Survey
-    from kernels.embedding import ENCODERS
 
     survey = Survey.open(path)
     aligner, spaces, _ = load_aligner(survey, name)
-    text = next(s for s in spaces if s.endswith("/text"))
-    weights = survey.path / "encoders" / f"{text.replace('/', '-')}.safetensors"
-    encoder = ENCODERS.get(text.split("/")[0])("text")
-    return aligner, spaces, encoder.load_state(load_file(weights)) if weights.exists() else encoder
+    return aligner, spaces, encoder_of(survey, next(s for s in spaces if s.endswith("/text")))
 
 
 def loaded(survey: Survey, name: str) -> tuple[Aligner, tuple[str, str], Any]:
     """The aligner, the two spaces that it takes, and the encoder of texts."""
     path = survey.path / "encoders" / f"{name}.align.json"
-    return _loaded(str(survey.path), name, path.stat().st_mtime_ns if path.exists() else 0)
+    named = os.environ.get("EXPLORER_ENDPOINT", "")  # whoever encodes words behind an endpoint
+    return _loaded(str(survey.path), name, path.stat().st_mtime_ns if path.exists() else 0, named)
 
 
 def _side(spaces: tuple[str, str], text: bool) -> tuple[str, str]:

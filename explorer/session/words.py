@@ -1,7 +1,9 @@
 """Search by words (P4.3), and what a line typed into the search box means.
 
 In order, by what the survey has: an alignment of texts with data places words among objects that nobody wrote about; a
-space of texts compares words with what was written; else texts and captions are compared word by word.
+space of texts or captions compares words with what was written; else texts and captions are compared word by word.
+Words become vectors by an endpoint, by sentences offline (minilm) or by counts of words (TF-IDF and SVD), as the texts
+did: what was used is told with every result.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explorer.pipeline.captioned import encoder_of, who_reads
+from explorer.pipeline.endpoint import EndpointError
 from explorer.session import columns, crossmodal
 from explorer.session.columns import Shared
 from explorer.survey.resources import data_path
@@ -40,15 +44,35 @@ class Judged:
     how: str
 
 
-def judge(survey: Survey, text: str) -> Judged:
-    """How well each row fits the words."""
+def judge(survey: Survey, text: str, aligned: bool = True) -> Judged:
+    """How well each row fits the words; without ``aligned``, by its own texts and captions alone."""
     if not text.strip():
         raise ValueError("nothing is sought: write a few words on what the object should be like")
-    meant = widened(text)
-    for name in crossmodal.alignments(survey):
-        return _by_alignment(survey, meant, name)
-    told = [s for s in survey.spaces if s.endswith("/text")]
-    return _by_texts(survey, meant, told[0]) if told else _by_documents(survey, meant)
+    missed: list[str] = []
+    for name in crossmodal.alignments(survey) if aligned else ():
+        try:
+            return _by_alignment(survey, text, name)
+        except (EndpointError, FileNotFoundError) as error:  # its encoder is not here: what else is there?
+            missed.append(f"{name} is left out: {error}")
+    for space in sorted((s for s in survey.spaces if s.endswith("/text") and _of_texts(survey, s)), key=_first):
+        try:
+            found = _by_texts(survey, text, space)
+        except (EndpointError, FileNotFoundError) as error:
+            missed.append(f"{space} is left out: {error}")
+            continue
+        return Judged(found.similarity, "; ".join([found.how, *missed]))
+    found = _by_documents(survey, text)
+    return Judged(found.similarity, "; ".join([found.how, *missed]))
+
+
+def _of_texts(survey: Survey, space: str) -> bool:
+    return "aligned" not in survey.provenance(f"space:{space}")
+
+
+def _first(space: str) -> tuple[int, str]:
+    """Captions, which every image can have, before texts; the better encoder first."""
+    order = ("captions-endpoint/text", "captions-minilm/text", "captions-tfidf/text", "minilm/text")
+    return (order.index(space) if space in order else len(order), space)
 
 
 @lru_cache(maxsize=1)
@@ -183,23 +207,24 @@ def _go_to(session: Session, ra: float, dec: float) -> str:
 
 
 def _by_alignment(survey: Survey, text: str, name: str) -> Judged:
-    found = crossmodal.by_words(survey, text, len(survey), name)
+    _, spaces, encoder = crossmodal.loaded(survey, name)
+    found = crossmodal.by_words(survey, _said(text, encoder), len(survey), name)
     similarity = np.full(len(survey), np.nan)
     similarity[found.rows] = found.similarity
-    _, spaces, _ = crossmodal.loaded(survey, name)
-    return Judged(similarity, f"{' with '.join(spaces)}, aligned")
+    told = next(s for s in spaces if s.endswith("/text"))
+    return Judged(similarity, f"{' with '.join(spaces)}, aligned; words by {who_reads(told, encoder)}")
+
+
+def _said(text: str, encoder: Any) -> str:
+    """The words to encode: counts of words know no other word for the same thing."""
+    return widened(text) if getattr(encoder, "name", "") == "tfidf" else text
 
 
 def _by_texts(survey: Survey, text: str, space: str) -> Judged:
-    from safetensors.numpy import load_file
-
-    from kernels.embedding import ENCODERS
-
-    weights = survey.path / "encoders" / f"{space.replace('/', '-')}.safetensors"
-    encoder = ENCODERS.get(space.split("/")[0])("text")
-    if weights.exists():
-        encoder = encoder.load_state(load_file(weights))
-    return Judged(_cosine(survey.embedding(space), encoder.encode(Text([text]))[0], text, survey), space)
+    encoder = encoder_of(survey, space)
+    query = encoder.encode(Text([_said(text, encoder)]))[0]
+    how = f"{space}; words by {who_reads(space, encoder)}"
+    return Judged(_cosine(survey.embedding(space), query, text, survey), how)
 
 
 def _by_documents(survey: Survey, text: str) -> Judged:
@@ -216,14 +241,15 @@ def _by_documents(survey: Survey, text: str) -> Judged:
 
         made = captions(survey)
         texts = survey.texts(np.arange(len(survey))) if own else [None] * len(survey)
-        texts = [t or (made[str(i)].text if str(i) in made else None) for t, i in zip(texts, survey.ids, strict=True)]
+        texts = [t or (made[str(i)].whole if str(i) in made else None) for t, i in zip(texts, survey.ids, strict=True)]
         encoder = TFIDF().fit([Text(texts)])
         by = [*(["texts"] if own else []), *sorted({f"captions ({c.by})" for c in made.values()})]
         return encoder, encoder.encode(Text(texts)), " and ".join(by)
 
     stamp = np.array([path.stat().st_mtime_ns if path.exists() else 0, survey.version])
     encoder, vectors, by = _documents.get(str(survey.path), stamp, build)
-    return Judged(_cosine(vectors, encoder.encode(Text([text]))[0], text, survey), f"tfidf of {by}")
+    how = f"tfidf of {by}; words by TF-IDF and SVD"
+    return Judged(_cosine(vectors, encoder.encode(Text([widened(text)]))[0], text, survey), how)
 
 
 def _cosine(vectors: np.ndarray, query: np.ndarray, text: str, survey: Survey) -> np.ndarray:

@@ -94,3 +94,20 @@ def tiny_survey(_tiny_master: Path, tmp_path: Path) -> Survey:
     folder = tmp_path / "tiny"
     shutil.copytree(_tiny_master, folder)
     return Survey.open(folder)
+
+
+@pytest.fixture
+def serve():
+    """Starts servers that answer as an endpoint does: ``serve(say)``, see :mod:`tests.explorer._endpoint`."""
+    from tests.explorer._endpoint import Server
+
+    servers = []
+
+    def start(say):
+        servers.append(Server(say))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

@@ -1,68 +1,18 @@
 """Search by words, captions, and models behind endpoints: against a server in this process that errs on purpose."""
 
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
-from explorer.pipeline import shapes, words
+from explorer.pipeline import words
 from explorer.pipeline.endpoint import Endpoint, EndpointError, checked
 from explorer.session import words as seeking
 from explorer.session.session import Session
+from tests.explorer._endpoint import client, reply
 
 SCHEMA = words.RANKING
-
-
-class Server(ThreadingHTTPServer):
-    """Answers by ``say(body, number)`` -> (status, dict or str); keeps what it was asked."""
-
-    def __init__(self, say):
-        self.say, self.asked, self.headers = say, [], []
-        super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append(body)
-        self.server.headers.append(dict(self.headers))
-        status, told = self.server.say(body, len(self.server.asked))
-        data = (told if isinstance(told, str) else json.dumps(told)).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args):
-        """Nothing on the terminal."""
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def start(say):
-        servers.append(Server(say))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-def reply(text, tokens=(10, 5)):
-    usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
-    return 200, {"choices": [{"message": {"content": text}}], "usage": usage}
-
-
-def client(server, **more):
-    return Endpoint(server.url, "seer", **{"wait": 0.01, "timeout": 5, "retries": 3, **more})
 
 
 def test_an_answer_is_retried_counted_and_kept(serve, tmp_path):
@@ -184,24 +134,6 @@ def made(tmp_path_factory):
     path = tmp_path_factory.mktemp("words") / "sim"
     write("euclid-desi", path, 200, seed=5)
     return Survey.open(path)
-
-
-def test_shapes_of_known_pixels():
-    rng = np.random.default_rng(1)
-    y, x = np.mgrid[-32:32, -32:32].astype(float)
-    noise = rng.normal(0, 0.01, x.shape)
-    round_one = shapes.measure(np.exp(-np.hypot(x, y) / 3) * 5 + noise)
-    thin = shapes.measure(np.exp(-np.hypot(x / 4, y) / 2) * 5 + noise)
-    two = shapes.measure(sum(np.exp(-((x - d) ** 2 + y**2) / 24) for d in (-6, 6)) * np.where(x > 0, 0.6, 1) + noise)
-    ring = shapes.measure(np.exp(-((np.hypot(x, y) - 12) ** 2) / 6) + 0.8 * np.exp(-np.hypot(x, y) / 2) + noise)
-    assert round_one["elongation"] == pytest.approx(1, abs=0.1)
-    assert round_one["asymmetry"] < 0.05
-    assert thin["elongation"] == pytest.approx(4, rel=0.25)
-    assert two["nuclei"] == 2
-    assert two["asymmetry"] > round_one["asymmetry"] + 0.05
-    assert ring["ring"] > 0.1
-    assert round_one["ring"] == 0
-    assert shapes.measure(noise) is None
 
 
 def test_captions_go_on_where_they_stopped(made):

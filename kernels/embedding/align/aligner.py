@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from kernels.embedding.align.networks import Pair, Shared, Towers
+from kernels.embedding.align.networks import Pair, Projectors, Shared, Towers
 from kernels.embedding.training import Log, Settings, train
 
 Progress = Callable[[int, int, str], None]
-FORMS = ("towers", "shared")
+FORMS = ("towers", "shared", "projectors")
 
 
 class Aligner:
@@ -27,13 +27,14 @@ class Aligner:
 
     Parameters
     ----------
-    form : ``"towers"`` (P3.2, P2.8) or ``"shared"`` (P2.3).
+    form : ``"towers"`` (P3.2, P2.8), ``"shared"`` (P2.3) or ``"projectors"`` (P4.2).
     shared, hidden, dropout : width of the shared space and of the hidden layers, and share of units dropped.
     temperature : of InfoNCE; ``learned`` makes it the start of a parameter.
     gamma : weight of the distance-preserving term.
     epochs, batch, lr : passes over the pairs, pairs a batch, peak learning rate of Adam.
     members : networks of the ensemble, each from its own seed; similarity is the mean of theirs.
     sides : what the two sides are in the shared form; see :class:`~kernels.embedding.align.networks.Shared`.
+    onto : ``"a"`` or ``"b"``: with projectors, the side whose space the other is projected to; ``""`` for neither.
     random_state : seed of weights, batches and dropout.
     device : torch's name of one; None takes a GPU where there is one.
 
@@ -57,13 +58,14 @@ class Aligner:
         lr: float = 1e-3,
         members: int = 1,
         sides: str = "apart",
+        onto: str = "",
         random_state: int = 0,
         device: str | None = None,
     ):
         self.form, self.shared, self.hidden, self.dropout = form, shared, hidden, dropout
         self.temperature, self.learned, self.gamma = temperature, learned, gamma
         self.epochs, self.batch, self.lr, self.members = epochs, batch, lr, members
-        self.sides, self.random_state, self.device = sides, random_state, device
+        self.sides, self.onto, self.random_state, self.device = sides, onto, random_state, device
 
     def fit(
         self,
@@ -120,7 +122,12 @@ class Aligner:
         return model.cpu().eval()  # type: ignore[return-value]
 
     def _network(self, p: int, q: int, seed: int) -> nn.Module:
-        kind, more = (Towers, {}) if self.form == "towers" else (Shared, {"sides": self.sides})
+        kinds: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
+            "towers": (Towers, {}),
+            "shared": (Shared, {"sides": self.sides}),
+            "projectors": (Projectors, {"onto": "ab".index(self.onto) if self.onto else None}),
+        }
+        kind, more = kinds[self.form]
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
             return kind((p, q), self.shared, self.hidden, self.dropout, self.temperature, self.learned, **more)

@@ -1,7 +1,8 @@
 """The networks that bring two modalities into a shared space, and the term that keeps distances.
 
 ``Towers`` is the two-tower form of P3.2, also what P2 names as its limit (P2.8): one network for each modality, so
-that either can be placed, and searched with, alone. ``Shared`` is the form of P2.3: a network for each modality to the
+that either can be placed, and searched with, alone. ``Projectors`` is the two-tower form of P4.2, whose towers are
+residual, or whose text stays where it is. ``Shared`` is the form of P2.3: a network for each modality to the
 shared width, the two outputs side by side, and a third network over them.
 """
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kernels.embedding.models.projectors import Projector
 from kernels.embedding.objectives.contrastive import info_nce
 
 SIDES = ("apart", "both")
@@ -79,6 +81,32 @@ class Towers(Pair):
     def joint(self, a: Tensor, b: Tensor) -> Tensor:
         """(n, 2 shared): both sides, one beside the other (P3.7: 128 numbers an object)."""
         return torch.cat(self.sides(a, b), dim=1)
+
+
+class Projectors(Towers):
+    """The projectors of P4.2, ``depth`` residual blocks each, their blocks as wide as ``hidden``.
+
+    ``onto`` 0 or 1 names a side that stays where it is, only brought to unit length: the other is projected to its
+    space, so that words which no caption holds keep their places among those that do. None projects both to ``shared``.
+    """
+
+    def __init__(
+        self,
+        widths: tuple[int, int],
+        shared: int = 64,
+        hidden: int = 256,
+        dropout: float = 0.1,
+        temperature: float = 0.07,
+        learned: bool = True,
+        onto: int | None = None,
+        depth: int = 2,
+    ):
+        Pair.__init__(self, temperature, learned)
+        to = shared if onto is None else widths[onto]
+        self.a, self.b = (
+            nn.Identity() if i == onto else Projector(width, hidden, to, depth, dropout=dropout)
+            for i, width in enumerate(widths)
+        )
 
 
 class Shared(Pair):
