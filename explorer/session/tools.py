@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 KIND = "tool"
 TOP = 200
 """Candidates that are judged unless told otherwise: a tool takes tens of milliseconds for each."""
+MANY = 500
+"""Candidates beyond which pictures and curves are not kept: of one that is looked at they are made again."""
 _BLOCK = 32
 _THREADS = max(1, min(4, os.cpu_count() or 1))
 _log = logging.getLogger("explorer")
@@ -112,7 +115,8 @@ def judge(session: Session, recipe: dict[str, Any], progress: Progress | None = 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="explorer-tool") as pool:
         for names in _blocks(wanted):
             given = candidates(survey, survey.rows_of(names), tool.modality)
-            found |= zip(names, pool.map(lambda one: _answer(tool, one), given), strict=True)
+            answers = pool.map(lambda one: _answer(tool, one), given)
+            found |= {name: _kept(a, len(found)) for name, a in zip(names, answers, strict=True)}
             if progress is not None:
                 progress(len(found), len(recipe["ids"]), recipe["tool"])
     return {name: found[name] for name in recipe["ids"]}
@@ -121,6 +125,12 @@ def judge(session: Session, recipe: dict[str, Any], progress: Progress | None = 
 def _blocks(names: list[str]) -> Iterator[list[str]]:
     for start in range(0, len(names), _BLOCK):
         yield names[start : start + _BLOCK]
+
+
+def _kept(answer: Answer, before: int) -> Answer:
+    if isinstance(answer, str) or before < MANY:
+        return answer
+    return replace(answer, pictures={}, curves=())
 
 
 def _answer(tool: Any, one: Candidate) -> Answer:
@@ -190,5 +200,13 @@ def scores(session: Session, recipe: dict[str, Any]) -> np.ndarray:
 
 def evidence_of(session: Session, row: int) -> dict[str, Answer]:
     """Tool → what it said of a row in this session."""
-    name = session.survey.ids_of([row])[0]
-    return {tool: answers[name] for tool, answers in session.evidence.items() if name in answers}
+    survey, out = session.survey, dict[str, Answer]()
+    name = survey.ids_of([row])[0]
+    for tool, answers in session.evidence.items():
+        found = answers.get(name)
+        if isinstance(found, Evidence) and not found.pictures and not found.curves:
+            kind = TOOLS.get(tool)
+            found = answers[name] = _answer(kind(), candidates(survey, [row], kind.modality)[0])
+        if found is not None:
+            out[tool] = found
+    return out

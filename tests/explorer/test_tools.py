@@ -139,6 +139,20 @@ def test_real_tools_on_the_simulated_survey(session: Session) -> None:
     assert session.survey.recipe(session.space, "lens-likeness")["from"] == "line-width"
 
 
+def test_of_many_the_pictures_are_made_again_when_one_is_looked_at(
+    session: Session, mean: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "MANY", 0)
+    session.rerank_with("mean", [7, 9])
+    name = session.survey.ids_of([7])[0]
+    kept = session.evidence["mean"][name]
+    assert not kept.pictures
+    assert kept.facts
+    assert "data:image/png" in _evidence.section(session, 7)
+    assert session.evidence["mean"][name].pictures
+    assert session.evidence["mean"][name].score == kept.score
+
+
 def test_evidence_stands_escaped_on_the_card(session: Session, mean: Any) -> None:
     session.rerank_with("mean", [7])
     card = render_card(session, 7)
