@@ -59,7 +59,7 @@ def space_of(survey: Survey, told: str) -> str:
         return of[0]
     listed = ", ".join(of or survey.spaces) or "none: run explorer prepare first"
     if told in survey.modalities and not of:
-        encoder = {"text": "tfidf", "events": "photons"}.get(told, "pca")
+        encoder = {"text": "tfidf", "events": "photons", "xspectrum": "photons"}.get(told, "pca")
         raise ValueError(f"{survey.name} has no space of {told} yet: explorer prepare --encoders {encoder} makes one")
     raise ValueError(f"{survey.name}: which space is meant by {told!r}? There are: {listed}")
 

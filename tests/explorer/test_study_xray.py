@@ -29,7 +29,7 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
 
 @pytest.mark.slow
 def test_tables_controls_and_claims(survey: Survey) -> None:
-    told = {"data": "events", "spectra": "xspectrum", "text": "text"}
+    told = {"data": "photons/events", "spectra": "xspectrum", "text": "text"}
     made = study_xray.study(survey, told, seeds=1, epochs=6, members=1, search=False)
     titles = " ".join(t.title for t in made.tables)
     for paper in ("P2.1", "P2.4", "P2.5", "P2.6", "P2.7", "P3.1", "P3.3", "P3.4", "P3.5", "P3.6", "P3.8"):
@@ -58,7 +58,7 @@ def test_tables_controls_and_claims(survey: Survey) -> None:
 def test_a_stopped_study_trains_only_what_is_missing(
     survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    s = sources_of(survey)
+    s = sources_of(survey, "photons/events")
     options = {"epochs": 1, "members": 1, "shared": 4, "hidden": 8}
     first = fit_seed(s, 0, 1, 1, options, lambda _: None, Keeper(tmp_path))
     assert len(list(tmp_path.glob("*.safetensors"))) == NETWORKS
@@ -132,7 +132,7 @@ def test_losing_variables_are_those_whose_error_grows(survey: Survey) -> None:
 
 
 def test_a_survey_without_what_is_needed_is_told(survey: Survey, tmp_path: Path) -> None:
-    s = sources_of(survey)
+    s = sources_of(survey, "photons/events")
     assert s.rare.sum() == (survey.column("truth_kind")[s.rows] == "rarity").sum()
     parts = s.split(0)
     seen = {n: set().union(*(s.keys[i] for i in r)) for n, r in parts.items() if len(r)}
@@ -143,4 +143,4 @@ def test_a_survey_without_what_is_needed_is_told(survey: Survey, tmp_path: Path)
     with pytest.raises(ValueError, match="a study needs 100"):
         study_xray.study(small, told)
     with pytest.raises(ValueError, match="seeds=0"):
-        study_xray.study(survey, seeds=0)
+        study_xray.study(survey, told, seeds=0)
