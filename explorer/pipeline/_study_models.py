@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from kernels._parallel import cores
+
+if TYPE_CHECKING:
+    from explorer.pipeline._study_keep import Kept
+    from explorer.pipeline._study_material import Material
 
 LENGTH = 922
 """Samples that the networks and the forest see of a spectrum: the 3,688 of P1.1 averaged by four."""
 TREES = 150
+NETWORKS = ("GalSpecNet", "encoder, supervised")
+WORKERS = 2
+"""Processes that train networks side by side, each on one core, so that a figure does not depend on their number."""
 
 
 def forest(X: np.ndarray, y: np.ndarray, Q: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:
     """(m, c) probabilities of a random forest (Breiman 2001) on ``X`` (n, d)."""
     from sklearn.ensemble import RandomForestClassifier
 
-    model = RandomForestClassifier(TREES, random_state=seed, min_samples_leaf=2).fit(X, y)
+    model = RandomForestClassifier(TREES, random_state=seed, min_samples_leaf=2, n_jobs=cores()).fit(X, y)
     out = np.zeros((len(Q), len(classes)))
     out[:, np.searchsorted(classes, model.classes_)] = model.predict_proba(Q)
     return out
@@ -96,3 +107,37 @@ def network(
         return torch.cat(found).numpy().astype(np.float64)
     finally:
         torch.set_num_threads(threads)
+
+
+def trained(
+    m: Material, seeds: Sequence[int], classes: np.ndarray, epochs: int, kept: Kept, tell: Callable[[str], None]
+) -> dict[tuple[str, int], np.ndarray]:
+    """(network, seed) → (m, c) probabilities of the test set of that seed; each is kept as soon as it is there."""
+    found: dict[tuple[str, int], np.ndarray] = {}
+    for seed in seeds:
+        for name in NETWORKS:
+            before = kept.array(f"{name} {seed}")
+            if before is not None:
+                found[name, seed] = before
+    wanted = [(name, seed) for seed in seeds for name in NETWORKS if (name, seed) not in found]
+    if not wanted:
+        return found
+    with ProcessPoolExecutor(min(WORKERS, cores()), multiprocessing.get_context("spawn")) as pool:
+        running: dict[Future[np.ndarray], tuple[str, int]] = {}
+        for name, seed in wanted:
+            base, test = (rows[m.three[rows] != ""] for rows in m.split(seed))
+            given = name, m.flux[base], m.three[base], m.flux[test], classes, seed, epochs
+            running[pool.submit(_train, *given)] = name, seed
+        for job in as_completed(running):
+            name, seed = running[job]
+            found[name, seed] = job.result()
+            kept.put(f"{name} {seed}", found[name, seed])
+            tell(f"seed {seed}: {name}")
+    return found
+
+
+def _train(
+    name: str, X: np.ndarray, y: np.ndarray, Q: np.ndarray, classes: np.ndarray, seed: int, epochs: int
+) -> np.ndarray:
+    """One network in a process of its own."""
+    return network(galspecnet if name == NETWORKS[0] else supervised, X, y, Q, classes, seed, epochs)

@@ -7,25 +7,28 @@ another test set, split by object.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from explorer.pipeline import _study_models as models
+from explorer.pipeline._study_keep import Kept
 from explorer.pipeline._study_material import OUTLIERS, Material, material
+from explorer.pipeline._study_spectra_claims import FITTED, LEARNED, SCALED, claims
+from explorer.pipeline._study_spectra_claims import PUBLISHED as PAPER
 from explorer.pipeline._study_table import Table
 from explorer.pipeline.contrast import SPACE as CONTRAST
 from explorer.survey.store import Survey
 from kernels.search.calibration import calibration, redshift_errors
 from kernels.search.learned import LearnedWeight
-from kernels.search.votes import WEIGHTINGS, shapes
+from kernels.search.votes import WEIGHTINGS, shapes, vote
 
 PUBLISHED = {"LINER": (0.8727, 0.9460, 0.9079), "lens": (0.9937, 0.9476, 0.9701), "outlier": (0.9847, 0.8377, 0.9053)}
 """Precision, recall and F1 of P1.6, on SDSS spectra."""
 COUNTS = (1, 2, 5, 10, 20, 40)
-SLOW_SEEDS = 3
-"""Seeds that the networks and the forest on pixels are trained for: they cost minutes each, the others seconds."""
 KS = (1, 3, 5, 10, 20, 50)
 
 
@@ -37,9 +40,13 @@ def scores_of(predicted: np.ndarray, truth: np.ndarray, classes: Sequence[str]) 
     return float((predicted == truth).mean()), np.stack(found[:3], axis=1)
 
 
-def three_classes(m: Material, seeds: Sequence[int], epochs: int, tell: Callable[[str], None]) -> Table:
+def three_classes(
+    m: Material, seeds: Sequence[int], epochs: int, tell: Callable[[str], None], kept: Kept | None = None
+) -> Table:
     """P1.5: star-forming, AGN, normal by knowledge bases and by models that are trained for it."""
+    kept = kept or Kept(None)
     classes = np.unique(m.three[m.three != ""])
+    networks = models.trained(m, seeds, classes, epochs, kept, tell) if epochs else {}
     got: dict[str, list[tuple[float, np.ndarray, float]]] = {}
     for seed in seeds:
         base, test = (rows[m.three[rows] != ""] for rows in m.split(seed))
@@ -51,14 +58,13 @@ def three_classes(m: Material, seeds: Sequence[int], epochs: int, tell: Callable
             answers[f"{space} + random forest"] = models.forest(
                 m.spaces[space][base], y, m.spaces[space][test], classes, seed
             )
-        slow = seed in list(seeds)[:SLOW_SEEDS]
-        if slow:
+        pixels = kept.array(f"forest on pixels {seed}")
+        if pixels is None:
             tell(f"seed {seed}: forest on pixels")
-            answers["pixels + random forest"] = models.forest(m.flux[base], y, m.flux[test], classes, seed)
-        if epochs and slow:
-            for name, make in (("GalSpecNet", models.galspecnet), ("encoder, supervised", models.supervised)):
-                tell(f"seed {seed}: {name}")
-                answers[name] = models.network(make, m.flux[base], y, m.flux[test], classes, seed, epochs)
+            pixels = models.forest(m.flux[base], y, m.flux[test], classes, seed)
+            kept.put(f"forest on pixels {seed}", pixels)
+        answers["pixels + random forest"] = pixels
+        answers |= {name: networks[name, seed] for name in models.NETWORKS if epochs}
         for name, p in answers.items():
             accuracy, figures = scores_of(classes[p.argmax(axis=1)], truth, classes.tolist())
             got.setdefault(name, []).append((accuracy, figures, calibration(p, truth, classes).log_loss))
@@ -71,7 +77,7 @@ def three_classes(m: Material, seeds: Sequence[int], epochs: int, tell: Callable
         "published on other data (SDSS, 46,054 labelled): GalSpecNet above the supervised encoder above the knowledge "
         "base (order from the text; its table 2 is not in the text that we have)",
         "log loss with probabilities clipped at 1e-15: a unanimous vote that errs costs 34.5",
-        f"networks and the forest on pixels over {min(SLOW_SEEDS, len(seeds))} seeds, all others over {len(seeds)}",
+        f"networks trained for {epochs} epochs at most" if epochs else "networks left out (--epochs 0)",
     ]
     return table
 
@@ -122,14 +128,16 @@ def by_k(m: Material, seeds: Sequence[int], space: str) -> Table:
     """P1.7: K against precision, recall and F1 of each search."""
     table = Table(f"P1.7 K in {space}", ["target", "K", "P", "R", "F1"])
     for target, labels in targets(m).items():
-        for k in KS:
-            got = []
-            for seed in seeds:
-                base, test = m.split(seed)
-                test = test[labels[test] != ""]
-                votes = m.base(space, base, target=labels).vote(m.spaces[space][test], "target", k)
-                got.append(scores_of(votes.label, labels[test], [target])[1][0])
-            table.add(target, k, *([g[i] for g in got] for i in range(3)))
+        got: dict[int, list[np.ndarray]] = {k: [] for k in KS}
+        for seed in seeds:
+            base, test = m.split(seed)
+            test = test[labels[test] != ""]
+            kb = m.base(space, base, target=labels)
+            for k in KS:
+                votes = kb.vote(m.spaces[space][test], "target", k)
+                got[k].append(scores_of(votes.label, labels[test], [target])[1][0])
+        for k, runs in got.items():
+            table.add(target, k, *([g[i] for g in runs] for i in range(3)))
     table.notes = ["published on other data: all three fall slowly with K; K = 3 chosen"]
     return table
 
@@ -189,9 +197,8 @@ def learned(m: Material, seeds: Sequence[int], space: str) -> Table:
         labels, told = kb.labels("three"), {"snr_query": m.snr[base], "snr_entry": m.snr[base]}
         for k in (1, 3, 10):
             distance, rows = kb.query(m.spaces[space][test], k)
-            plain = kb.vote(m.spaces[space][test], "three", k)
-            found = {"softmax(-x), as published": plain}
-            for only, name in (("distance", "exp(-x/tau), tau fitted"), ("all", "learned: distance and S/N")):
+            found = {PAPER: vote(distance, rows, labels), SCALED: vote(distance, rows, labels, tau=kb.tau("three"))}
+            for only, name in (("distance", FITTED), ("all", LEARNED)):
                 weight = LearnedWeight(only).fit(*kb.held_out("three", k), labels, labels, **told)
                 found[name] = weight.vote(distance, rows, labels, m.snr[test], m.snr[base])
             for name, votes in found.items():
@@ -200,17 +207,7 @@ def learned(m: Material, seeds: Sequence[int], space: str) -> Table:
                 got.setdefault((name, k), []).append((check.log_loss, float(f1), check.ece))
     for (name, k), runs in sorted(got.items(), key=lambda item: (item[0][1], item[0][0])):
         table.add(name, k, *([r[i] for r in runs] for i in range(3)))
-
-    def gain(better: tuple[str, int], worse: tuple[str, int]) -> list[float]:
-        return [b[0] - a[0] for a, b in zip(got[better], got[worse], strict=True)]
-
-    published, fitted, full = "softmax(-x), as published", "exp(-x/tau), tau fitted", "learned: distance and S/N"
-    pairs = Table("log loss gained, paired over seeds (positive: the first is better)", ["pair", "gain"])
-    pairs.add("K = 3 over K = 1, both fitted", gain((fitted, 3), (fitted, 1)))
-    pairs.add("K = 3 over K = 1, as published", gain((published, 3), (published, 1)))
-    for k in (3, 10):
-        pairs.add(f"learned over exp(-x/tau), K = {k}", gain((full, k), (fitted, k)))
-    table.notes = pairs.text().splitlines()
+    table.notes = ["own unit: distances divided by the median from an entry to its nearest; as published they are not"]
     return table
 
 
@@ -228,17 +225,24 @@ def weightings(m: Material, seeds: Sequence[int], space: str) -> list[Table]:
     first.add("x, published (SDSS)", 2.84, 2.71, 1.18, 0.44, None, -0.40)
     first.add("exp(-x), published (SDSS)", None, None, None, 1.69, 3.43, None)
     first.notes = ["the paper gives -0.40 against a normal's 0 for x and 3.43 against a normal's 3 for exp(-x)"]
-    second = Table(f"P1.4 weightings at K = 3 in {space}, three classes", ["weighting", "macro F1", "log loss", "ECE"])
+    head = ["weighting", "distances", "first weight", "macro F1", "log loss", "ECE"]
+    second = Table(f"P1.4 weightings at K = 3 in {space}, three classes", head)
     classes = np.unique(m.three[m.three != ""])
-    for weighting in WEIGHTINGS:
-        got = []
-        for seed in seeds:
-            base, test = (rows[m.three[rows] != ""] for rows in m.split(seed))
-            votes = m.base(space, base, three=m.three).vote(m.spaces[space][test], "three", 3, weighting)
-            check = calibration(votes.probability, m.three[test], votes.classes)
-            f1 = scores_of(votes.label, m.three[test], classes.tolist())[1][:, 2].mean()
-            got.append((f1, check.log_loss, check.ece))
-        second.add(weighting, *([g[i] for g in got] for i in range(3)))
+    got: dict[tuple[str, str], list[tuple[float, ...]]] = {}
+    for seed in seeds:
+        base, test = (rows[m.three[rows] != ""] for rows in m.split(seed))
+        kb, truth = m.base(space, base, three=m.three), m.three[test]
+        distance, rows = kb.query(m.spaces[space][test], 3)
+        for weighting in WEIGHTINGS:
+            for told, tau in (("as they are", 1.0), ("own unit", kb.tau("three"))):
+                votes = vote(distance, rows, kb.labels("three"), weighting, tau=tau)
+                check = calibration(votes.probability, truth, votes.classes)
+                f1 = float(scores_of(votes.label, truth, classes.tolist())[1][:, 2].mean())
+                first_weight = float(votes.weight[:, 0].mean())
+                got.setdefault((weighting, told), []).append((first_weight, f1, check.log_loss, check.ece))
+    for key, runs in got.items():
+        second.add(*key, *([g[i] for g in runs] for i in range(4)))
+    second.notes = ["first weight: the nearest neighbour's share of the vote, on average"]
     return [first, second]
 
 
@@ -263,28 +267,40 @@ def redshifts(m: Material, seeds: Sequence[int]) -> Table:
 
 
 def study(
-    survey: Survey, spaces: Sequence[str] = (), seeds: int = 5, epochs: int = 15,
-    tell: Callable[[str], None] = lambda text: None,
+    survey: Survey, spaces: Sequence[str] = (), seeds: int = 5, epochs: int = 6,
+    tell: Callable[[str], None] = lambda text: None, keep: Path | None = None,
 ) -> Iterator[Table]:  # fmt: skip
-    """All tables, each as soon as it is done, the slow one last; ``epochs`` 0 leaves the networks out."""
+    """All tables, each as soon as it is done, the slow one last; ``epochs`` 0 leaves the networks out.
+
+    What is done is kept in ``keep``, and taken from there by the next run on the same vectors, labels and settings.
+    """
     m = material(survey, spaces)
     chosen = range(seeds)
-    tell("searches")
-    yield searches(m, chosen)
-    yield redshifts(m, chosen)
+    parts = [part for space, x in m.spaces.items() for part in (space, x)]
+    kept = Kept(keep, *parts, m.three, m.five, m.truth, m.z, m.snr, seeds, epochs)
+
+    def made(name: str, make: Callable[[], Table]) -> Table:
+        tell(name)
+        return kept.table(name, make)
+
+    yield made("P1.6 searches", lambda: searches(m, chosen))
+    yield made("P1.10 redshifts", lambda: redshifts(m, chosen))
     for space in m.spaces:
-        tell(f"weights and votes in {space}")
-        yield from weightings(m, chosen, space)
-        yield learned(m, chosen, space)
-        tell(f"K, shares and counts in {space}")
-        for made in (by_k, by_share, by_count):
-            yield made(m, chosen, space)
-    tell("three classes")
-    yield three_classes(m, chosen, epochs, tell)
+        for i, name in enumerate(("P1.4 distances", "P1.4 weightings")):
+            yield made(f"{name} in {space}", partial(_weightings_at, m, chosen, space, i))
+        for name, of in (
+            ("P1.10 weights", learned), ("P1.7 K", by_k), ("P1.7 shares", by_share), ("P1.6 counts", by_count),
+        ):  # fmt: skip
+            yield made(f"{name} in {space}", partial(of, m, chosen, space))
+    yield made("P1.5 three classes", lambda: three_classes(m, chosen, epochs, tell, kept))
 
 
-def run(path: str | None, spaces: Sequence[str], n: int, seeds: int, epochs: int, to: Path | None) -> int:
-    """What ``explorer study spectra`` does: make or open the survey, print the tables, keep them as CSV in ``to``."""
+def _weightings_at(m: Material, seeds: Sequence[int], space: str, which: int) -> Table:
+    return weightings(m, seeds, space)[which]
+
+
+def _survey(path: str | None, spaces: Sequence[str], n: int) -> Survey:
+    """The survey of a study with its spaces: what is there already is not made again."""
     from explorer.pipeline._study_material import make_survey
     from explorer.pipeline.contrast import embed_contrast
     from explorer.pipeline.prepare import prepare
@@ -292,20 +308,53 @@ def run(path: str | None, spaces: Sequence[str], n: int, seeds: int, epochs: int
     from explorer.survey.locate import surveys_dir
     from explorer.survey.progress import bar
 
-    if seeds < 2:
-        raise ValueError(f"--seeds {seeds}: an interval needs two seeds or more")
     if path is None:
-        folder = surveys_dir() / "simulated-sdss-search"
-        survey = Survey.open(make_survey(folder, n, progress=bar()))
+        survey = Survey.open(make_survey(surveys_dir() / f"simulated-sdss-search-{n}", n, progress=bar()))
     else:
         survey = open_survey(path)
-    if not spaces and not any(s.endswith("/spectrum") for s in survey.spaces):
-        prepare(survey, ["pca"], [], [])
-    if not spaces and CONTRAST not in survey.spaces:
+    if spaces:
+        return survey
+    if path is None or not any(s.endswith("/spectrum") for s in survey.spaces):
+        prepare(survey, ["pca", "galspec"] if path is None else ["pca"], [], [], progress=bar())
+    if CONTRAST not in survey.spaces:
         embed_contrast(survey)
-    for i, table in enumerate(study(survey, spaces, seeds, epochs, lambda text: print(f"  … {text}", flush=True))):
+    return survey
+
+
+def run(
+    path: str | None, spaces: Sequence[str], n: int, seeds: int, epochs: int, to: Path | None,
+    real: Sequence[Path] = (),
+) -> int:  # fmt: skip
+    """What ``explorer study spectra`` does: make or open the survey, print tables and claims, keep them in ``to``.
+
+    ``real`` are files or folders of spectra with redshifts, such as the DR16Q quasars: their redshifts are retrieved
+    from each other, every object once. Killed, it goes on where it stopped.
+    """
+    from explorer.pipeline._study_quasars import quasars
+
+    if seeds < 2:
+        raise ValueError(f"--seeds {seeds}: an interval needs two seeds or more")
+    start, done = time.monotonic(), []
+
+    def tell(text: str) -> None:
+        print(f"  … {text} ({(time.monotonic() - start) / 60:.1f} min)", flush=True)
+
+    def show(table: Table) -> None:
+        done.append(table)
         print(f"\n{table.text()}", flush=True)
         if to is not None:
             to.mkdir(parents=True, exist_ok=True)
-            (to / f"{i + 1:02d}.csv").write_text(table.csv(), encoding="utf-8")
+            (to / f"{len(done):02d}.csv").write_text(table.csv(), encoding="utf-8")
+
+    if real:
+        tell("P1.10 redshifts of real spectra")
+        show(quasars(real))
+    tell("the survey and its spaces")
+    survey = _survey(path, spaces, n)
+    for table in study(survey, spaces, seeds, epochs, tell, survey.cache_dir / "study-spectra"):
+        show(table)
+    lines = [claim.text() for claim in claims(done)]
+    print("\nClaims", *lines, sep="\n  ", flush=True)
+    if to is not None:
+        (to / "claims.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return 0

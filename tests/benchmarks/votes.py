@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> list[Row]:
         rows = [] if options.real_only else _simulated(Path(folder), options.spectra, range(options.vote_seeds))
         data = Path(os.environ.get("EXPLORER_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
         if (data / "boss_quasars").is_dir():
-            rows += _quasars(data, Path(folder))
+            rows += _quasars(data)
         else:
             print("no real quasars: EXPLORER_TEST_DATA names no folder with boss_quasars", file=sys.stderr)
     return rows
@@ -43,6 +43,7 @@ def _simulated(folder: Path, n: int, seeds: range) -> list[Row]:
     """K = 3 beside K = 1, and the learned weight beside exp(-x/tau), in log loss; redshift by retrieval."""
     from explorer.pipeline import study_spectra as study
     from explorer.pipeline._study_material import make_survey, material
+    from explorer.pipeline._study_spectra_claims import FITTED, LEARNED, PUBLISHED, SCALED
     from explorer.pipeline.prepare import prepare
     from explorer.survey.store import Survey
 
@@ -50,15 +51,18 @@ def _simulated(folder: Path, n: int, seeds: range) -> list[Row]:
     prepare(survey, ["pca"], [], [])
     m = material(survey)
     out = []
-    table = {(r[0], r[1]): r[2] for r in study.learned(m, seeds, "pca/spectrum").rows}
-    fitted, full, plain = "exp(-x/tau), tau fitted", "learned: distance and S/N", "softmax(-x), as published"
+    rows = study.learned(m, seeds, "pca/spectrum").rows
+    table = {(r[0], r[1]): r[2] for r in rows}
+    f1 = {(r[0], r[1]): float(np.mean(r[3])) for r in rows}
+    fitted, full, plain, scaled = FITTED, LEARNED, PUBLISHED, SCALED
     for name, ours, peer in (
         ("k3/k1", (fitted, 3), (fitted, 1)), ("k3/k1.published", (plain, 3), (plain, 1)),
+        ("k3/k1.scaled", (scaled, 3), (scaled, 1)),
         ("learned/exp", (full, 3), (fitted, 3)), ("learned/exp.k10", (full, 10), (fitted, 10)),
     ):  # fmt: skip
         gains = [b - a for a, b in zip(table[ours], table[peer], strict=True)]
         what = f"log loss of {ours[0]}, K {ours[1]}, beside {peer[0]}, K {peer[1]}"
-        extra = {"gain": float(np.mean(gains)), **_mean(gains)}
+        extra = {"gain": float(np.mean(gains)), "f1": f1[ours], "f1_of_the_other": f1[peer], **_mean(gains)}
         out.append(
             Row(f"votes.{name}", what, float(np.mean(table[ours])), float(np.mean(table[peer])), "", extra=extra)
         )
@@ -69,44 +73,21 @@ def _simulated(folder: Path, n: int, seeds: range) -> list[Row]:
     return out
 
 
-def _quasars(data: Path, folder: Path) -> list[Row]:
+def _quasars(data: Path) -> list[Row]:
     """Redshift of 68 real quasars, each from the others; the many epochs of one count once and never help it."""
-    from explorer.pipeline.contrast import contrasts
-    from explorer.pipeline.prepare import prepare
-    from explorer.survey.ingest import ingest
-    from explorer.survey.store import Survey
+    from explorer.pipeline._study_quasars import HEAD, quasars
 
-    dest = folder / "quasars"
-    ingest([data / "boss_quasars", data / "sdss_qso_epochs_rm017"], dest, progress=lambda *_: None)
-    survey = Survey.open(dest)
-    prepare(survey, ["pca"], [], [])
-    z = np.asarray(survey.column("z"), np.float64)
-    x = survey.embedding("pca/spectrum")
-    good = np.isfinite(x).all(axis=1) & np.isfinite(z)
-    objects = survey.object_ids[good].astype(str)
-    rows = np.flatnonzero(good)
-    lines = contrasts(survey, rows, 0.0, np.exp(np.arange(np.log(3800.0), np.log(9100.0), 0.0012)), 201, 3.0)
-    lines = np.nan_to_num(lines / np.linalg.norm(lines, axis=1, keepdims=True))
     out = []
-    for space, vectors in (("pca/spectrum", x[good]), ("line contrasts, observed frame", lines)):
-        out.append(_one_space(space, vectors, z[good], objects, survey.ids[good]))
+    for row in quasars([data / "boss_quasars", data / "sdss_qso_epochs_rm017"]).rows:
+        told = dict(zip(HEAD, row, strict=True))
+        nmad, outliers = (float(str(told[name]).split()[0]) for name in ("sigma_NMAD", "outliers > 0.15"))
+        extra = {
+            "outliers": outliers, "outliers_of_the_median": told["outliers of the median"], "bias": told["bias"],
+            "objects": told["objects"], "rows": told["spectra"], "inside_68": told["inside 68 % interval"],
+            "nmad_if_epochs_leaked": told["sigma_NMAD if epochs leaked"],
+        }  # fmt: skip
+        space = str(told["space"])
+        what = f"sigma_NMAD of redshift by retrieval, {told['objects']} real quasars, each object once, {space}"
+        name = f"votes.redshift.quasars.{space.split()[0].split('/')[0]}"
+        out.append(Row(name, what, nmad, float(told["sigma_NMAD of the median"]), "", extra=extra))
     return out
-
-
-def _one_space(space: str, x: np.ndarray, z: np.ndarray, objects: np.ndarray, ids: np.ndarray) -> Row:
-    from kernels.search.calibration import redshift_errors
-    from kernels.search.knowledge_base import KnowledgeBase
-
-    kb = KnowledgeBase(method="exact", space=space).fit(x, {"z": z}, ids=ids, objects=objects)
-    value, low, high = kb.estimate(x, "z", k=3, objects=objects)
-    grouped, blind = redshift_errors(value, z, objects), redshift_errors(np.full(len(z), np.median(z)), z, objects)
-    leaked = KnowledgeBase(method="exact").fit(x, {"z": z}).estimate(x, "z", k=3)[0]
-    extra = {
-        "outliers": grouped.outliers, "outliers_of_the_median": blind.outliers, "bias": grouped.bias,
-        "objects": grouped.n, "rows": len(z), "inside_68": float(np.mean((low <= z) & (z <= high))),
-        "nmad_if_epochs_leaked": redshift_errors(leaked, z).nmad,
-    }  # fmt: skip
-    what = f"sigma_NMAD of redshift by retrieval, {grouped.n} real quasars, each object once, {space}"
-    return Row(
-        f"votes.redshift.quasars.{space.split()[0].split('/')[0]}", what, grouped.nmad, blind.nmad, "", extra=extra
-    )

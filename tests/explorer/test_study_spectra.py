@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from explorer.pipeline import study_spectra as study
-from explorer.pipeline._study_material import OUTLIERS, make_survey, material
+from explorer.pipeline._study_keep import Kept
+from explorer.pipeline._study_material import OUTLIERS, Material, make_survey, material
 from explorer.pipeline._study_models import LENGTH, galspecnet, network, supervised
+from explorer.pipeline._study_quasars import HEAD, quasars, retrieved
+from explorer.pipeline._study_spectra_claims import FITTED, claims
 from explorer.pipeline._study_table import Table, half_width, shown
 from explorer.pipeline.prepare import prepare
 from explorer.survey.store import Survey
@@ -51,6 +57,85 @@ def test_tables_of_the_study(survey: Survey, monkeypatch: pytest.MonkeyPatch) ->
     assert lens[6][0] == pytest.approx(hits.sum() / (labels[test] == "lens").sum())
     z = next(t for t in tables if "redshift" in t.title).rows[0]
     assert np.mean(z[2]) < 0.02
+    lines = claims(tables)
+    assert all(c.verdict in ("holds", "does not hold", "is not decided") for c in lines)
+    told = [c.says for c in lines]
+    assert sum("K = 3 beats K = 1" in t for t in told) == 3
+    assert sum("the learned weight beats exp(-x/tau)" in t for t in told) == 2
+    weights = next(t for t in tables if t.title.startswith("P1.10 weights"))
+    rows = {(row[0], row[1]): row for row in weights.rows}
+    gain = np.mean(np.subtract(rows[FITTED, 1][2], rows[FITTED, 3][2]))
+    claim = next(c for c in lines if "K = 3 beats" in c.says and FITTED in c.says)
+    assert claim.figure.startswith(f"log loss gained {gain:.4f}")
+    assert f"macro F1 {np.mean(rows[FITTED, 1][3]):.4f} at K = 1" in claim.figure
+
+
+def test_a_study_goes_on_where_it_was_stopped(survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study.models, "TREES", 5)
+    run = study.study(survey, ["pca/spectrum"], seeds=2, epochs=0, keep=tmp_path)
+    first = [next(run).csv() for _ in range(3)]
+
+    def never(*_: object) -> Table:
+        raise AssertionError("what was kept is not made again")
+
+    for name in ("searches", "redshifts", "_weightings_at"):
+        monkeypatch.setattr(study, name, never)
+    again = study.study(survey, ["pca/spectrum"], seeds=2, epochs=0, keep=tmp_path)
+    assert [next(again).csv() for _ in range(3)] == first
+    with pytest.raises(AssertionError, match="not made again"):
+        next(study.study(survey, ["pca/spectrum"], seeds=3, epochs=0, keep=tmp_path))  # other seeds, other figures
+
+
+def test_networks_of_a_study_are_kept_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In processes of their own; a second run takes them from the folder, whichever were done."""
+    rng = np.random.default_rng(0)
+    n = 120
+    three = np.array(["a", "b"])[rng.integers(0, 2, n)]
+    flux = rng.normal(1, 0.1, (n, LENGTH)).astype(np.float32)
+    flux[:, 100:130] += (three == "b")[:, None] * 2.0
+    m = Material({}, flux, three, three, three, np.ones(n), np.ones(n), np.arange(n).astype(str))
+    kept, told = Kept(tmp_path, "a"), []
+    found = study.models.trained(m, [0], np.array(["a", "b"]), 1, kept, told.append)
+    assert set(found) == {("GalSpecNet", 0), ("encoder, supervised", 0)}
+    assert len(told) == 2
+    monkeypatch.setattr(study.models, "ProcessPoolExecutor", None)
+    again = study.models.trained(m, [0], np.array(["a", "b"]), 1, kept, told.append)
+    for key, value in found.items():
+        assert value.sum(axis=1) == pytest.approx(1, abs=1e-5)
+        np.testing.assert_array_equal(again[key], value)
+    assert Kept(tmp_path, "b").array("GalSpecNet 0") is None
+
+
+def test_redshifts_of_real_spectra_count_an_object_once(tmp_path: Path) -> None:
+    """Five epochs of one thing: they are one object, and do not vote on each other."""
+    from explorer.survey.records import Record, Spectrum
+    from explorer.survey.writer import SurveyWriter
+
+    rng = np.random.default_rng(4)
+    wavelength = 10 ** np.arange(3.58, 3.96, 0.0002)
+
+    def record(name: str, thing: str, z: float) -> Record:
+        flux = 1 + 4 * np.exp(-0.5 * ((wavelength / (1 + z) - 2799) / 25) ** 2) + rng.normal(0, 0.1, len(wavelength))
+        return Record(
+            name, thing, {"z": z}, spectrum=Spectrum(wavelength, flux.astype(np.float32), np.full(len(flux), 100.0))
+        )
+
+    several = [record(f"e{i}", "one", 0.9) for i in range(5)]
+    others = [record(f"r{i}", f"r{i}", z) for i, z in enumerate(rng.uniform(0.45, 2.1, 40))]
+    with SurveyWriter(
+        tmp_path / "s", card={"name": "s"}, modalities={"spectrum": {}}, columns={"z": pa.float64()}
+    ) as writer:
+        writer.append([*several, *others])
+    made = Survey.open(tmp_path / "s")
+    prepare(made, ["pca"], [], [], progress=lambda *_: None)
+    table = retrieved(made)
+    told = dict(zip(HEAD, table.rows[1], strict=True))
+    assert (told["objects"], told["spectra"]) == (41, 45)
+    nmad, half = (float(v) for v in told["sigma_NMAD"].replace("±", "0").split())
+    assert nmad < 0.5 * told["sigma_NMAD of the median"]
+    assert half > 0
+    with pytest.raises(ValueError, match="is not there"):
+        quasars([tmp_path / "nowhere"])
 
 
 def test_a_base_of_a_given_share() -> None:
