@@ -11,6 +11,7 @@ Marks are 0 (of no interest) to 5 (what I look for). Two ways to use them:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -225,20 +226,25 @@ def _posterior(
     from scipy.linalg import cho_solve, solve_triangular
     from scipy.spatial.distance import cdist
 
+    from kernels._parallel import in_threads
+
     marked = points[at]
     own = variance * np.exp(-cdist(marked, marked)) + noise * np.eye(len(at))
     lower = np.linalg.cholesky(own)
-    weight = cho_solve((lower, True), values)
+    weight = cho_solve((lower, True), values).astype(np.float32)
     inverse = solve_triangular(lower, np.eye(len(at)), lower=True).astype(np.float32)
     mean, error, square = np.empty(len(points)), np.empty(len(points)), (marked**2).sum(axis=1)
-    for start in range(0, len(points), BLOCK):
+
+    def block(start: int) -> None:
         part = points[start : start + BLOCK]
-        away = (part**2).sum(axis=1)[:, None] + square - 2 * part @ marked.T
-        across = variance * np.exp(-np.sqrt(np.maximum(away, 0)))
+        away = ((part**2).sum(axis=1)[:, None] + square - 2 * part @ marked.T).astype(np.float32)
+        across = np.float32(variance) * np.exp(-np.sqrt(np.maximum(away, 0)))
         mean[start : start + BLOCK] = across @ weight
-        told = across.astype(np.float32) @ inverse.T
+        told = across @ inverse.T
         left = variance + noise - np.einsum("ij,ij->i", told, told, dtype=np.float64)
         error[start : start + BLOCK] = np.sqrt(np.maximum(left, 1e-9 * variance))
+
+    in_threads(partial(block, start) for start in range(0, len(points), BLOCK))
     return mean, error
 
 
