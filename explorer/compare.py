@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import panel as pn
@@ -25,15 +25,19 @@ GRID_CSS = f"""
   grid-template-columns: repeat(3, minmax(0, 1fr)); grid-auto-flow: dense; }}
 .ax-panel {{ background: var(--ax-panel); box-shadow: 0 0 0 1px var(--ax-line); min-width: 0; min-height: 0;
   overflow: hidden; }}
-.ax-wide {{ grid-column: span 2; }}
+.ax-wide, .ax-two {{ grid-column: span 2; }}
+.ax-three {{ grid-column: 1 / -1; }}
+.scroll-button {{ display: none !important; }}
 @container (max-width: 1150px) {{
   :host {{ grid-template-columns: repeat(2, minmax(0, 1fr)); }}
+  .ax-two, .ax-three {{ grid-column: auto; }}
+  .ax-wide, .ax-row {{ grid-column: 1 / -1; }}
 }}
 @container (max-width: 700px) {{
   :host {{ grid-template-columns: minmax(0, 1fr); }}
-  .ax-wide {{ grid-column: span 1; }}
+  .ax-panel {{ grid-column: auto !important; }}
 }}
-"""
+"""  # a Column has a button to scroll to its end: in a grid it would take a cell
 
 
 def panels(survey: Any) -> list[str]:
@@ -47,6 +51,25 @@ def panels(survey: Any) -> list[str]:
         except Exception:  # a view from outside that cannot be read
             _log.exception("the view %s cannot be read", name)
     return sorted(found, key=lambda n: (FIRST.index(n) if n in FIRST else math.inf, n))
+
+
+def spans(wide: Sequence[bool]) -> list[list[str]]:
+    """Classes for panels, ``wide`` ones two columns across, so that no cell stays empty at three columns or at two.
+
+    At three columns a wide panel and a narrow one make a row; what is left over is widened: ``ax-three`` fills a row,
+    ``ax-two`` two columns. At two columns ``ax-row`` fills a row.
+    """
+    classes = [["ax-wide"] if w else [] for w in wide]
+    wides = [i for i, w in enumerate(wide) if w]
+    narrow = [i for i, w in enumerate(wide) if not w]
+    for i in wides[len(narrow) :]:
+        classes[i].append("ax-three")
+    left = (len(narrow) - len(wides)) % 3 if len(narrow) > len(wides) else 0
+    if left:
+        classes[narrow[-1]].append({1: "ax-three", 2: "ax-two"}[left])
+    if len(narrow) % 2:
+        classes[narrow[-1]].append("ax-row")
+    return classes
 
 
 class Compare:
@@ -74,11 +97,9 @@ class Compare:
         for name in panels(self._survey):
             if name not in self._names:
                 self._names.append(name)
-                wide = getattr(VIEWS.get(name), "width", 1) > 1
-                panel = pn.Column(
-                    self._view(name),
-                    css_classes=["ax-panel", *(["ax-wide"] if wide else [])],
-                    margin=0,
-                    sizing_mode="stretch_both",
+                self._grid.append(
+                    pn.Column(self._view(name), css_classes=["ax-panel"], margin=0, sizing_mode="stretch_both")
                 )
-                self._grid.append(panel)
+        wide = [getattr(VIEWS.get(name), "width", 1) > 1 for name in self._names]
+        for panel, classes in zip(self._grid, spans(wide), strict=True):
+            panel.css_classes = ["ax-panel", *classes]

@@ -33,9 +33,11 @@ _GRID_CSS = """
 .ax-foot { grid-area: foot; background: var(--ax-panel); min-width: 0; }
 .ax-compare { grid-area: 2 / 1 / 3 / 3; min-width: 0; min-height: 0; z-index: 10; }
 :host(.ax-at-compare) .ax-map, :host(.ax-at-compare) .ax-side { visibility: hidden; }
+.scroll-button { display: none !important; }
 """
 _SIDE_CSS = """
 :host { display: grid !important; grid-template: minmax(0, 44fr) minmax(0, 56fr) / minmax(0, 1fr); gap: 1px; }
+.scroll-button { display: none !important; }
 .ax-upper, .ax-lower { background: var(--ax-panel); min-width: 0; min-height: 0; overflow: hidden; }
 """
 _TABS_CSS = """
@@ -45,6 +47,8 @@ _TABS_CSS = """
 .bk-tab { border: none !important; background: none !important; color: var(--ax-muted) !important;
   padding: 8px 10px 7px; font: 600 11px var(--ax-font); letter-spacing: .06em; text-transform: uppercase;
   border-radius: 0 !important; }
+@media (max-width: 1300px) { .bk-header { flex-wrap: wrap; padding: 0 4px; gap: 0; }
+  .bk-tab { padding: 8px 6px 7px; font-size: 10.5px; letter-spacing: 0; } }
 .bk-tab:hover { color: var(--ax-text) !important; }
 .bk-tab.bk-active { color: var(--ax-text) !important; box-shadow: inset 0 -2px var(--ax-select); }
 .bk-tab:focus { outline: none; }

@@ -360,3 +360,19 @@ def test_nine_spaces_and_five_scores_are_one_matrix(session: Session) -> None:
     assert len(view.board.markup) < 2_000_000, "far from what a websocket takes"
     for name in ("fusion", "probes", "stability", "recovery", "confounders"):
         assert "ax-error" not in shown(name, session).board.markup
+
+
+@pytest.mark.parametrize("wide", [[1, 0, 1, 0, 1, 0, 1], [1, 0], [0], [1], [0, 0], [1, 1, 1], [0] * 5, [1, 0, 0, 0, 0]])
+def test_no_cell_of_the_grid_stays_empty(wide: list[int]) -> None:
+    classes = page_of.spans([bool(w) for w in wide])
+    three = [3 if "ax-three" in c else 2 if {"ax-wide", "ax-two"} & set(c) else 1 for c in classes]
+    two = [2 if {"ax-wide", "ax-row"} & set(c) else 1 for c in classes]
+    for widths, columns in ((three, 3), (two, 2)):
+        rows: list[int] = []  # as a browser packs them: each into the first row with room
+        for width in widths:
+            at = next((i for i, used in enumerate(rows) if used + width <= columns), None)
+            if at is None:
+                rows.append(width)
+            else:
+                rows[at] += width
+        assert set(rows) == {columns}, (columns, widths)
