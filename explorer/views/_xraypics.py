@@ -37,6 +37,7 @@ CSS = (
 WIDTH, HEIGHT = 760.0, 420.0
 LEFT, RIGHT = 56.0, 748.0
 MOST_DOTS = 5000
+LOW, HIGH = 0.3, 10.0  # keV of the energy-time plane
 
 
 def says(*parts: str) -> str:
@@ -107,18 +108,19 @@ def _gaps(curve: LightCurve, x: charts.Scale, top: float, base: float) -> str:
 
 
 def _plane(curve: LightCurve, x: charts.Scale) -> list[str]:
-    """Each photon at its time and energy, 0.3 to 10 keV."""
+    """Each photon at its time and energy, 0.3 to 10 keV; how many lie outside is told."""
     assert curve.energy is not None
-    known = np.isfinite(curve.energy) & (curve.energy > 0.05)
-    time, energy = curve.time[known], curve.energy[known]
+    known = np.isfinite(curve.energy) & (curve.energy >= LOW) & (curve.energy <= HIGH)
+    time, energy, lost = curve.time[known], curve.energy[known], int((~known).sum())
     if len(time) > MOST_DOTS:
         some = np.sort(np.random.default_rng(0).choice(len(time), MOST_DOTS, replace=False))
         time, energy = time[some], energy[some]
-    y = charts.logarithmic((0.3, 10.0), (372, 240))
-    dots = "".join(f"M{x(t):.1f} {y(min(e, 10.0)):.1f}h0" for t, e in zip(time, energy, strict=True))
+    y = charts.logarithmic((LOW, HIGH), (372, 240))
+    dots = "".join(f"M{x(t):.1f} {y(e):.1f}h0" for t, e in zip(time, energy, strict=True))
+    told = "energy (keV)" + (f" · {lost:,} outside {LOW:g}-{HIGH:g} keV" if lost else "")
     return [
         charts.left_axis(lambda v: y(v), [0.5, 1.0, 2.0, 5.0, 10.0], LEFT, RIGHT),
-        charts.text(LEFT + 4, 237, "energy (keV)"),
+        charts.text(LEFT + 4, 233, told),
         f'<path class="dots" d="{dots}"/>',
     ]
 

@@ -44,10 +44,8 @@ def render_xspectrum(survey: Survey, row: int, model: str = "power law") -> str:
     if (drawn.background > 0).any():
         named.append(("faint", "background"))
     picture = pics.spectrum(drawn)
-    return (
-        f'<div class="xr">{pics.says(*told)}<div class="pick">{picks}</div><div class="pic">{picture}</div>'
-        f"{pics.keys(*named)}</div>"
-    )
+    choose = f'<div class="pick">{picks}</div>' if drawn.model is not None else ""
+    return f'<div class="xr">{pics.says(*told)}{choose}<div class="pic">{picture}</div>{pics.keys(*named)}</div>'
 
 
 class XSpectrumView(RowView):
