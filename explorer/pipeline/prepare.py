@@ -113,7 +113,8 @@ def prepare(
     progress : called as ``progress(done, total, label)``; by default a bar on a terminal and in a notebook.
     seed : random state of every step.
     """
-    encoders, scorers, layouts = ([n] if isinstance(n, str) else list(n) for n in (encoders, scorers, layouts))
+    given = ([n] if isinstance(n, str) else n for n in (encoders, scorers, layouts))
+    encoders, scorers, layouts = (list(dict.fromkeys(names)) for names in given)  # named twice, done once
     for name in scorers:
         SCORERS.get(name)
     for name in layouts:

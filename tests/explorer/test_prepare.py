@@ -171,6 +171,6 @@ def test_a_smaller_image_keeps_its_mean(old: int) -> None:
 
 
 def test_an_encoder_that_finds_nothing_to_embed_is_told(survey: Survey, caplog: pytest.LogCaptureFixture) -> None:
-    done = prepare(survey, ["pca", "tfidf"], scorers=(), layouts=())
+    done = prepare(survey, ["pca", "tfidf", "pca"], scorers=(), layouts=())
     assert [s.space for s in done] == ["pca/image", "pca/spectrum", "pca/joint"]
     assert [r.getMessage() for r in caplog.records] == ["tfidf makes no space of s: fewer than 4 rows have text"]
