@@ -89,7 +89,7 @@ class FileDrop(pn.custom.JSComponent):
     """A field for one file; what is dropped anywhere on its page of the explorer counts too."""
 
     accept = param.String(default="", doc="endings that the browser offers, as in <input accept>")
-    most = param.Integer(default=15 << 20, doc="bytes of a file at most; a larger one is told of and not sent")
+    most = param.Integer(default=14 << 20, doc="bytes of a file at most; a larger one is told of and not sent")
     words = param.String(default="choose a file, or drop one anywhere", doc="what the empty field says")
 
     _esm = _SHOW

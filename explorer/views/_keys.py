@@ -28,6 +28,7 @@ HELP = {
     "Ctrl Shift + lasso": "subtract from it",
     "click on the map": "look at the nearest object",
     "wheel": "zoom at the pointer",
+    "drop a file": "what is like the object in it",
 }
 
 _LISTEN = """

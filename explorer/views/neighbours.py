@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from explorer.session.session import Session
     from explorer.survey.store import Survey
 
-MOST_BYTES = 15 << 20
-"""Of a file given on the page: what a browser's connection carries in one message."""
+MOST_BYTES = 14 << 20
+"""Of a file given on the page: in base64 it has to fit into one message of 20 MB, the most that the server takes."""
 
 
 class Controls(param.Parameterized):

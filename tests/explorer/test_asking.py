@@ -67,6 +67,15 @@ def test_within_a_filter_and_a_selection(session: Session) -> None:
     assert ((z[both.index[1:]] > 0.12) & (z[both.index[1:]] < 0.3)).all()
 
 
+def test_more_neighbours_than_there_are_gives_all(session: Session) -> None:
+    found = session.find_similar(3, k=10_000, space="pca/image")
+    assert len(found) == len(session.survey)
+    assert found.index[0] == 3
+    verdict = session.verdict(3, "bpt", k=10_000, space="pca/spectrum")
+    assert len(verdict.neighbours) == 239, "nobody votes on itself"
+    assert sum(verdict.probability.values()) == pytest.approx(1)
+
+
 def test_what_a_distance_means(session: Session) -> None:
     x = session.survey.embedding("pca/image").astype(float)
     distances = np.array([_cosine(x, x[i])[np.arange(len(x)) != i] for i in range(len(x))]).ravel()

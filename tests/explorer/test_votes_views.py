@@ -85,7 +85,7 @@ def test_a_file_that_is_too_large_or_strange_is_refused(session: Session, tmp_pa
     view = neighbours.NeighboursView(session)
     view.panel()
     view.upload._handle_msg({"name": "huge.fits", "size": 200 << 20})  # the browser tells of it and sends nothing
-    assert "huge.fits has 200 MB, and the page takes 15" in view.board.markup
+    assert "huge.fits has 200 MB, and the page takes 14" in view.board.markup
     assert view.screen.wanted == "neighbours"
     monkeypatch.setattr(neighbours, "MOST_BYTES", 100)
     view.upload._handle_msg({"name": "big.fits", "size": 1, "data": base64.b64encode(b"x" * 101).decode()})
