@@ -69,7 +69,8 @@ def study(
         raise ValueError(f"seeds={seeds}: one or more")
     folder = survey.cache_dir / "align"
     if choice is None:
-        keeper = Keeper(folder / f"study-{stamp(survey, survey.spaces)}")
+        tried = [c for m in spaces_.ENCODERS for c in spaces_.candidates(m)] + list((told or {}).values())
+        keeper = Keeper(folder / f"study-{stamp(survey, [c for c in tried if c in survey.spaces])}")
         spaces, table = spaces_.choose_spaces(survey, told or {}, epochs, keeper, tell)
         choice = Choice(spaces, {}, table)
     s = sources_of(survey, choice.spaces["data"], choice.spaces["spectra"], choice.spaces["text"])
