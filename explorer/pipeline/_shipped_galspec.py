@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from explorer.survey.store import Survey
 
 GALAXIES, QUASARS, SIMULATION = 2560, 3072, 4712
-STEPS, BATCH = 420, 32
+STEPS, BATCH = 600, 32
 
 
 def wide_spectra(galaxies: int, others: int, seed: int, recipe: str = "simulated-sdss") -> Spectra:
@@ -51,10 +50,14 @@ def wide_spectra(galaxies: int, others: int, seed: int, recipe: str = "simulated
     return Spectra(grid, np.concatenate([held[0], noisy]), np.concatenate([held[1], weight]))
 
 
-def make_galspec(survey: Survey, folder: Path, seed: int, progress: Progress, steps: int = STEPS) -> list[Path]:
-    """Train on :func:`wide_spectra` and write the weights; ``survey`` is not read (its images are not needed)."""
+def make_galspec(survey: Survey, seed: int, steps: int | None, progress: Progress) -> None:
+    """Train on :func:`wide_spectra` and write the weights into ``survey``, whose own objects are not read.
+
+    The run's log and checkpoint are kept beside, as ``explorer train`` keeps them.
+    """
     import torch
 
+    from explorer.pipeline.weights import trained_path
     from kernels.embedding.encoders.galspec import GalSpec, hidden_spans, inputs
     from kernels.embedding.files import save_weights
     from kernels.embedding.training import Settings, train
@@ -77,16 +80,21 @@ def make_galspec(survey: Survey, folder: Path, seed: int, progress: Progress, st
             yield cut(mixed[low : low + BATCH])
 
     encoder = GalSpec(random_state=seed)
-    settings = Settings(steps=steps, batch=BATCH, lr=1.5e-3, seed=seed)
+    settings = Settings(steps=steps or STEPS, batch=BATCH, lr=1.5e-3, seed=seed)
     watched = [cut(apart[i : i + BATCH]) for i in range(0, len(apart), BATCH)]
-    log = train(encoder.model_, hidden_spans, data, settings, validation=watched, progress=progress)
-    state = {k: v.half() for k, v in encoder.model_.state_dict().items()}
-    meta = {"recipe": "simulated-sdss + quasars", "rows": str(len(rest)), "simulation": str(SIMULATION)}
-    meta |= {
+    folder = survey.path / "encoders" / "galspec-spectrum.training"
+    log = train(encoder.model_, hidden_spans, data, settings, watched, folder, progress)
+    meta = {
+        "encoder": "galspec",
+        "recipe": "simulated-sdss + quasars",
+        "rows": str(len(rest)),
+        "simulation": str(SIMULATION),
         "steps": str(log.steps),
         "best_step": str(log.best_step),
+        "validation": f"{log.best:.6g}",
         "seed": str(seed),
         "seconds": f"{log.seconds:.0f}",
+        "modality": "spectrum",
     }
-    save_weights(folder / GalSpec.weights["spectrum"], state, meta)
-    return [folder / GalSpec.weights["spectrum"]]
+    save_weights(trained_path(survey, "galspec", "spectrum"), encoder.model_.state_dict(), meta)
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)

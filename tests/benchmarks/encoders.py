@@ -1,33 +1,38 @@
 """The small encoders of the three families beside PCA of the same dimension, on simulated objects never trained on.
 
-Probes (mean R2 of ridge and LightGBM over redshift, mass and star-formation rate), recovery of each truth class in the
-top 1 % of an isolation forest, recall@1 of a second noise realisation of the same object among objects of one
-redshift, and objects a second. ``held`` is the recipe of the training survey with another seed, ``check`` the second
-recipe, frozen before anything was trained.
+Probes (mean R2 of ridge and LightGBM over redshift, mass and star-formation rate), recovery of each truth class at the
+top of an isolation forest, the redshift gradient of the UMAP, recall@1 of a second noise realisation of the same object
+among objects of one redshift, of the epochs of one real quasar among others, and objects a second. ``held`` is the
+recipe of the training survey with another seed, ``check`` the second recipe, frozen before anything was trained.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kernels.embedding.batches import Images, Spectra
+from tests.benchmarks._encoders_spaces import epochs, gradient, recovery
 from tests.benchmarks._run import Row
 
 HELD_SEED, CHECK_SEED, TWIN_SEED = 9001, 1, 9002
 QUANTITIES = ("z_true", "logmass", "logsfr")
-PARTS = ("probes", "recovery", "duplicates", "speed")
+PARTS = ("probes", "recovery", "layout", "duplicates", "epochs", "speed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
     parser.add_argument("--objects", type=int, default=3000, help="objects of each recipe (default 3000)")
     parser.add_argument("--twins", type=int, default=5000, help="objects within 0.01 in redshift (default 5000)")
+    root = os.environ.get("EXPLORER_TEST_DATA", "../shared/data")
+    parser.add_argument("--data-root", type=Path, default=Path(root), help="folder that holds boss_quasars (epochs)")
     parser.add_argument("--encoders", default="astropt,astroclip,aion", help="comma-separated")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {','.join(PARTS)} (default all)")
 
@@ -41,7 +46,7 @@ def run(options: argparse.Namespace) -> list[Row]:
         raise ValueError(f"--parts {unknown[0]}: choose of {', '.join(PARTS)}")
     rows: list[Row] = []
     kept: dict[str, list[Row]] = {part: [] for part in PARTS}
-    if {"probes", "recovery", "speed"} & set(parts):
+    if {"probes", "recovery", "layout", "speed"} & set(parts):
         for where, recipe, seed in (("held", "euclid-desi", HELD_SEED), ("check", "euclid-desi-check", CHECK_SEED)):
             sample = drawn(recipe, options.objects, seed)
             for name in names:
@@ -50,16 +55,19 @@ def run(options: argparse.Namespace) -> list[Row]:
                     linear = pca(modality, vectors.shape[1], sample)
                     at = f"{name}-{modality}@{where}"
                     kept["probes"] += [probes(at, vectors, linear, sample)] if "probes" in parts else []
-                    kept["recovery"] += [recovery(at, vectors, linear, sample)] if "recovery" in parts else []
+                    kept["recovery"] += recovery(at, vectors, linear, sample.truth) if "recovery" in parts else []
+                    kept["layout"] += [gradient(at, vectors, linear, sample.truth)] if "layout" in parts else []
                     kept["speed"].append(
                         Row(
                             f"encoders.speed/{at}", "objects a second", len(sample) / seconds, None, "objects/s", "more"
                         )
                     )
-    for part in ("probes", "recovery", "speed"):
+    for part in ("probes", "recovery", "layout", "speed"):
         rows += kept[part] if part in parts else []
     if "duplicates" in parts:
         rows += duplicates(names, options.twins)
+    if "epochs" in parts:
+        rows += epochs(names, options.data_root)
     return rows
 
 
@@ -100,13 +108,14 @@ def drawn(recipe: str, n: int, seed: int) -> Sample:
     return Sample(images, Spectra(grid, np.stack(flux), np.stack(ivar)), truth)
 
 
-def encoder_of(name: str, modality: str, sample: Sample) -> Any:
-    """The encoder with its shipped weights, fitted to the survey's noise and brightness."""
+def encoder_of(name: str, modality: str, sample: Any) -> Any:
+    """The encoder with its shipped weights, fitted to a :class:`Sample`'s (or a block's) noise, brightness and axes."""
     from explorer.pipeline.weights import shipped_path
     from kernels.embedding import ENCODERS
 
     kind = ENCODERS.get(name)
-    return kind(modality).load(shipped_path(kind, modality)).fit([sample.of(modality)])
+    given = sample.of(modality) if isinstance(sample, Sample) else sample
+    return kind(modality).load(shipped_path(kind, modality)).fit([given])
 
 
 def embedded(name: str, modality: str, sample: Sample) -> tuple[np.ndarray, float]:
@@ -158,35 +167,6 @@ def probes(at: str, vectors: np.ndarray, linear: np.ndarray, sample: Sample) -> 
     return Row(f"encoders.probes/{at}", what, mean, other, "R2", "more", extra=extra)
 
 
-def recovery(at: str, vectors: np.ndarray, linear: np.ndarray, sample: Sample, share: float = 0.01) -> Row:
-    """Share of all objects planted that stand in the top 1 % under an isolation forest, class by class beside PCA's."""
-    truth = sample.truth["truth"]
-    planted = truth != "normal"
-    found = {}
-    for who, x in (("ours", vectors), ("pca", linear)):
-        found[who] = top(x, share)
-    extra: dict[str, Any] = {}
-    worse = []
-    for name in np.unique(truth[planted]):
-        here = truth == name
-        ours, other = (float(found[who][here].mean()) for who in ("ours", "pca"))
-        extra[str(name)] = f"{ours:.2f} ({other:.2f}) of {here.sum()}"
-        worse += [str(name)] if ours < other else []
-    extra["worse"] = ", ".join(worse) or "none"
-    what = "share of rarities and artefacts in the top 1 % under an isolation forest; peer: PCA; by class ours (PCA's)"
-    ours, other = (float(found[who][planted].mean()) for who in ("ours", "pca"))
-    return Row(f"encoders.recovery/{at}", what, ours, other, "share", "more", extra=extra)
-
-
-def top(vectors: np.ndarray, share: float) -> np.ndarray:
-    """(n,) bool: the rows of the highest scores, as the pipeline scores them."""
-    from kernels.scoring import SCORERS
-
-    standard = (vectors - vectors.mean(axis=0)) / np.maximum(vectors.std(axis=0), 1e-9)
-    scores = SCORERS.get("isolation-forest")(random_state=0).fit_score(standard.astype(np.float32))
-    return scores >= np.sort(scores)[-max(1, round(share * len(scores)))]
-
-
 @lru_cache(maxsize=1)
 def twins(n: int, low: float = 0.23, high: float = 0.24) -> tuple[Sample, Sample]:
     """Two noise realisations of the same ``n`` galaxies, all within 0.01 in redshift."""
@@ -216,24 +196,34 @@ def twins(n: int, low: float = 0.23, high: float = 0.24) -> tuple[Sample, Sample
 
 
 def duplicates(names: list[str], n: int) -> list[Row]:
-    """Recall@1 of the second realisation from the first."""
+    """Recall@1 of the second realisation from the first by the cosine of vectors as they are.
+
+    PCA is given the better of its vectors as they are and of standardised ones.
+    """
     from kernels.embedding.encoders.pca import PCA
 
     first, second = twins(n)
     rows = []
     for modality in ("image", "spectrum"):
         a, b = first.of(modality), second.of(modality)
-        raw = recall(*(pixels_of(x) for x in (a, b)))
+        raw = recall(pixels_of(a), pixels_of(b))
+        peers: dict[int, tuple[float, float]] = {}
         for name in names:
             encoder = encoder_of(name, modality, first)
             u, v = encoder.encode(a), encoder.encode(b)
-            linear = PCA(modality, u.shape[1]).fit([a])
-            peer = recall(linear.encode(a), linear.encode(b))
-            what = f"recall@1 of a second noise realisation among {n} objects within 0.01 in redshift; peer: PCA"
-            extra: dict[str, Any] = {"raw_pixels": round(raw, 4), "dims": u.shape[1], "objects": n}
-            rows.append(
-                Row(f"encoders.duplicates/{name}-{modality}", what, recall(u, v), peer, "recall", "more", extra=extra)
+            if u.shape[1] not in peers:
+                linear = PCA(modality, u.shape[1]).fit([a])
+                told = linear.encode(a), linear.encode(b)
+                peers[u.shape[1]] = recall(*told), recall(*told, standard=False)
+            what = (
+                f"recall@1 of a second noise realisation, {n} objects within 0.01 in redshift; peer: PCA, better of 2"
             )
+            extra: dict[str, Any] = {"raw_pixels": round(raw, 4), "dims": u.shape[1], "objects": n}
+            names_of = ("pca_standardised", "pca_as_it_is")
+            extra |= {k: round(p, 4) for k, p in zip(names_of, peers[u.shape[1]], strict=True)}
+            extra["standardised"] = round(recall(u, v), 4)
+            ours, peer = recall(u, v, standard=False), max(peers[u.shape[1]])
+            rows.append(Row(f"encoders.duplicates/{name}-{modality}", what, ours, peer, "recall", "more", extra=extra))
     return rows
 
 
@@ -249,11 +239,12 @@ def pixels_of(batch: Any) -> np.ndarray:
     return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
 
 
-def recall(first: np.ndarray, second: np.ndarray) -> float:
+def recall(first: np.ndarray, second: np.ndarray, standard: bool = True) -> float:
     """Share of the rows of ``first`` whose nearest row of ``second`` is their own; columns standardised alike."""
     from kernels.search import Neighbours
 
-    mean, spread = first.mean(axis=0), np.maximum(first.std(axis=0), 1e-9)
+    mean = first.mean(axis=0)
+    spread = np.maximum(first.std(axis=0), 1e-9) if standard else 1.0
     u, v = (((x - mean) / spread).astype(np.float32) for x in (first, second))
     _, nearest = Neighbours(metric="cosine", method="exact").fit(v).query(u, 1)
     return float((nearest[:, 0] == np.arange(len(u))).mean())

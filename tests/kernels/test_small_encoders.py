@@ -12,10 +12,13 @@ import torch
 from kernels.checks import check_encoder, sample_batch
 from kernels.embedding.batches import Images, Spectra
 from kernels.embedding.encoders._inputs import CELLS, EDGES, slots, spectrum_input
+from kernels.embedding.encoders._readout import Readout
 from kernels.embedding.encoders.aion import AION
 from kernels.embedding.encoders.astroclip import AstroCLIP
 from kernels.embedding.encoders.astropt import AstroPT
+from kernels.embedding.encoders.pca import PCA
 from kernels.embedding.files import save_weights
+from kernels.embedding.models._views import noisier_image
 from kernels.embedding.models.small import Causal, Masked, spiral
 from kernels.embedding.objectives.autoregressive import next_patch
 from kernels.embedding.objectives.masked import draw_hidden, hidden_error, visible
@@ -102,6 +105,35 @@ def test_image_and_spectrum_together_differ_from_either_alone() -> None:
     both = sample_batch("joint")
     joint, image = AION("joint").fit([both]), AION("image").fit([both["image"]])
     assert np.abs(joint.encode(both) - image.encode(both["image"])).max() > 1e-3
+
+
+def test_axes_keep_the_distances_of_standardised_vectors_and_components_stand_beside() -> None:
+    rng = np.random.default_rng(0)
+    raw = (rng.normal(size=(200, 6)) @ rng.normal(size=(6, 6))).astype(np.float32) + 3
+    batch = {"spectrum": sample_batch("spectrum", 200)}
+    told = Readout(6, 4).fit(raw, {"spectrum": [batch["spectrum"]]})
+    vectors = told(raw, batch)
+    standard = (raw - raw.mean(axis=0)) / raw.std(axis=0)
+    before, after = (((x[:50, None] - x[None, :50]) ** 2).sum(axis=2) for x in (standard, vectors[:, :6]))
+    np.testing.assert_allclose(after * 6, before, rtol=1e-3, atol=1e-3)  # six columns of variance 1 before, 1 in all
+    covariance = np.cov(vectors[:, :6], rowvar=False)
+    assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 1e-4
+    assert (np.diff(np.diag(covariance)) <= 1e-6).all()
+    linear = PCA("spectrum", 4, 32).fit([batch["spectrum"]]).encode(batch["spectrum"])
+    for column in range(4):
+        assert abs(np.corrcoef(vectors[:, 6 + column], linear[:, column])[0, 1]) > 0.999
+    with pytest.raises(ValueError, match="prepare the survey again"):
+        Readout(6, 4).load_state({"noise_": np.ones(1)})
+
+
+def test_views_of_an_image_lie_alike_unless_they_are_turned() -> None:
+    image = torch.zeros(4, 1, 64, 64)
+    image[:, :, 10:20, 40:60] = 5.0
+    torch.manual_seed(0)
+    for _ in range(6):
+        still = noisier_image(image, 0.3, 1.5, shift=0, drop=0.0, turn=False)
+        assert float((still * (image > 0)).sum() / (image > 0).sum()) > 3
+    assert any(float((noisier_image(image, shift=0) * (image > 0)).mean()) < 0.05 for _ in range(6))
 
 
 def test_objectives_agree_with_loops() -> None:

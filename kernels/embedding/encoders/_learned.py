@@ -11,6 +11,7 @@ import numpy as np
 
 from kernels.embedding.batches import Images, Spectra
 from kernels.embedding.encoders._inputs import image_input, noise_of, spectrum_input
+from kernels.embedding.encoders._readout import SAMPLE, Readout
 
 BANDS = ("VIS", "Y", "J", "H")
 """Bands of the shipped weights, blue to red."""
@@ -35,6 +36,7 @@ class Learned:
     ----------
     noise_ : (bands,) float32. ``level_`` : (1,) float32, log10 of the median unit.
     net_ : the network. ``bands_`` : names of the bands that it knows.
+    readout_ : axes of the vectors in this survey, where the family has ``kept``; see :class:`Readout`.
     """
 
     name: ClassVar[str]
@@ -45,6 +47,10 @@ class Learned:
     size = 64
     block = 256
     mode = "correct"
+    kept: ClassVar[int] = 0
+    """Axes of the network's vectors that are kept; 0 takes the vectors as they are."""
+    beside: ClassVar[int] = 0
+    """Principal components of the inputs that stand beside them."""
 
     def __init__(self, modality: str, random_state: int = 0, device: str | None = None):
         if modality not in self.modalities:
@@ -64,7 +70,22 @@ class Learned:
     # -- the contract --------------------
 
     def fit(self, batches: Iterable[Given]) -> Learned:
-        """Take the noise and the brightness of the survey from blocks that hold a sample of it; returns self."""
+        """Take noise, brightness and axes of the survey from blocks that hold a sample of it; returns self."""
+        held = self._measure(batches)
+        if self.kept:
+            raw, seen = [], 0
+            for block in held:
+                raw.append(self._raw(block))
+                seen += len(raw[-1])
+                if seen >= SAMPLE:
+                    break
+            given = {name: [b[name] for b in held] for name in held[0]}
+            readout = Readout(self.kept, self.beside, self.random_state)
+            self.readout_ = readout.fit(np.concatenate(raw)[:SAMPLE], given)
+        return self
+
+    def _measure(self, batches: Iterable[Given]) -> list[Mapping[str, Any]]:
+        """Take noise and brightness; returns the blocks by modality."""
         held = [b if isinstance(b, Mapping) else {self.modality: b} for b in batches]
         if not held or not sum(len(next(iter(b.values()))) for b in held):
             raise ValueError(f"{self.name} needs at least one object with {self.modality} to fit on")
@@ -74,14 +95,20 @@ class Learned:
         self.noise_ = noise_of(images) if images else np.ones(1, np.float32)
         signal = np.concatenate([spectrum_input(s)["signal"] for s in spectra]) if spectra else np.zeros(1, np.float32)
         self.level_ = np.array([np.median(signal)], np.float32)
-        return self
+        return held
 
     def encode(self, batch: Given) -> np.ndarray:
         """(n, dim) float32 vectors of each object."""
+        block = batch if isinstance(batch, Mapping) else {self.modality: batch}
+        raw = self._raw(block)
+        return self.readout_(raw, block) if self.kept else raw
+
+    def _raw(self, block: Mapping[str, Any]) -> np.ndarray:
+        """(n, width) float32: the network's own vectors."""
         import torch
 
         net, place = self._network(), self._place()
-        inputs = self.inputs(batch if isinstance(batch, Mapping) else {self.modality: batch})
+        inputs = self.inputs(block)
         count = len(next(iter(inputs.values())))
         fast = torch.autocast("cuda", dtype=torch.bfloat16) if place.type == "cuda" else nullcontext()
         out = []
@@ -110,7 +137,8 @@ class Learned:
     def state(self) -> dict[str, np.ndarray]:
         """Weights and statistics, as they are saved."""
         net = {f"net.{k}": v.detach().cpu().numpy() for k, v in self._network().state_dict().items()}
-        return {**net, "noise_": self.noise_, "level_": self.level_, "bands_": _letters(self.bands_)}
+        axes = self.readout_.state() if self.kept else {}
+        return {**net, **axes, "noise_": self.noise_, "level_": self.level_, "bands_": _letters(self.bands_)}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> Learned:
         """Take back what :meth:`state` gave; returns self."""
@@ -118,6 +146,8 @@ class Learned:
 
         self._take({k: torch.from_numpy(np.array(v)) for k, v in state.items()}, "the saved state")
         self.noise_, self.level_ = np.array(state["noise_"]), np.array(state["level_"])
+        if self.kept:
+            self.readout_ = Readout(self.kept, self.beside, self.random_state).load_state(state)
         return self
 
     def load(self, path: str | Path) -> Learned:
@@ -153,7 +183,7 @@ class Learned:
             if names != known and not set(names) <= set(known):
                 encoder.bands_ = names
                 encoder.__dict__.pop("net_", None)
-        encoder.fit([sample[modality] if modality in sample else dict(sample)])
+        encoder._measure([sample[modality] if modality in sample else dict(sample)])
         return encoder
 
     def _take(self, state: Mapping[str, Any], source: str) -> None:

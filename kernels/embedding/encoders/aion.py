@@ -16,10 +16,16 @@ from kernels.embedding.encoders._learned import Learned, unit
 
 
 class AION(Learned):
-    """128 values: the mean of the tokens (96) and the summary (32), of image, of spectrum, or of both seen together."""
+    """128 values of image, of spectrum, or of both seen together.
+
+    64 are the leading axes, in this survey, of the mean of the tokens (96) and the summary (32); 64 the leading
+    principal components of what the network reads, 32 of each modality in the joint space: see :class:`Readout`.
+    """
 
     name = "aion"
     dim = 128
+    fit_rows = 2048
+    kept, beside = 64, 64
     modalities: ClassVar = ("image", "spectrum", "joint")
     weights: ClassVar = dict.fromkeys(("image", "spectrum", "joint"), "aion.safetensors")
     trainings: ClassVar = (("image", "spectrum"),)
@@ -31,7 +37,7 @@ class AION(Learned):
         return Masked(bands)
 
     def vectors(self, net: Any, inputs: dict[str, Any]) -> Any:
-        """(n, 128), nothing hidden."""
+        """(n, 128) as the network gives them, nothing hidden."""
         return net.vector(**inputs)
 
     @staticmethod
@@ -59,7 +65,7 @@ class AION(Learned):
 def _objective(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
     import torch
 
-    from kernels.embedding.models.small import noisier_spectrum, turned
+    from kernels.embedding.models._views import noisier_spectrum, turned
 
     image, target = turned(batch["image"]), dict(batch)
     target["image"] = image

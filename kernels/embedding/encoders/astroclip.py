@@ -75,7 +75,7 @@ class AstroCLIP(Learned):
 
 
 def _objective(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
-    from kernels.embedding.models.small import noisier_image, noisier_spectrum
+    from kernels.embedding.models._views import noisier_image, noisier_spectrum
     from kernels.embedding.objectives.contrastive import found, info_nce
 
     tau = model.temperature()

@@ -16,13 +16,15 @@ from kernels.embedding.encoders._learned import Learned, unit
 
 
 class AstroPT(Learned):
-    """128 values: the mean of the middle block's states over all patches (96), and the summary (32), standardised.
+    """128 values: the mean of the middle block's states over all patches (96) and the summary (32), on their own axes.
 
-    The joint vector is the sum of the two at unit length, at unit length (P0.6).
+    Those are the principal axes of the two, standardised, in this survey: see :class:`Readout`. The joint vector is the
+    sum of the two at unit length, at unit length (P0.6).
     """
 
     name = "astropt"
     dim = 128
+    kept = 128
     weights: ClassVar = {"image": "astropt-image.safetensors", "spectrum": "astropt-spectrum.safetensors"}
     trainings: ClassVar = (("image",), ("spectrum",))
 
@@ -33,7 +35,7 @@ class AstroPT(Learned):
         return Causal(bands, self.modality)
 
     def vectors(self, net: Any, inputs: dict[str, Any]) -> Any:
-        """(n, 128)."""
+        """(n, 128) as the network gives them."""
         return net.vector(**inputs)
 
     @staticmethod
@@ -59,7 +61,8 @@ class AstroPT(Learned):
 
 
 def _objective(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
-    from kernels.embedding.models.small import precision, turned
+    from kernels.embedding.models._views import turned
+    from kernels.embedding.models.small import precision
     from kernels.embedding.objectives.autoregressive import next_patch
 
     if "image" in batch:

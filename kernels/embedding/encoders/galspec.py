@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kernels.embedding.batches import Batch, Spectra
 from kernels.embedding.models.galspec import GalSpecEncoder, hidden_samples, mask_patches
-from kernels.embedding.spectral_basis import FLOOR, line_across, trust
+from kernels.embedding.spectral_basis import FLOOR, interpolated, trust
 from kernels.embedding.training import Settings, Training
 from kernels.preprocess.spectra import GRID_P1, masked, resample
 
@@ -31,8 +31,9 @@ class GalSpec:
     """Vectors of spectra from a transformer that was trained to fill in hidden stretches.
 
     ``how="correct"`` hides contiguous stretches with every patch that touches them, and the network tells what lies
-    above a straight line across the gap; small, with a convolutional stem (P1.10). ``how="parity"`` is the paper's:
-    768 wide, 6 layers, patches of 15 overlapping by 10, hidden at random; its weights are not shipped.
+    above or below an interpolation across the gap: nothing, before it is trained; small, with a convolutional stem
+    (P1.10). ``how="parity"`` is the paper's: 768 wide, 6 layers, patches of 15 overlapping by 10, hidden at random; its
+    weights are not shipped.
 
     Spectra are brought to the paper's 3,688 samples over 3,850-9,000 Å and divided by the median of their valid
     samples (the flagged fallback of P1.1: an encoder is told no redshift). A spectrum without a valid sample there has
@@ -63,7 +64,11 @@ class GalSpec:
         self.dim = sizes["dim"]
         with torch.random.fork_rng([]):
             torch.manual_seed(random_state)
-            self.model_ = GalSpecEncoder(**sizes).to(device or "cpu").eval()
+            self.model_ = GalSpecEncoder(**sizes)
+        if how == "correct":  # a correction to the interpolation, which is none as long as nothing was learned
+            nn.init.zeros_(self.model_.head.weight)
+            nn.init.zeros_(self.model_.head.bias)
+        self.model_.to(device or "cpu").eval()
 
     def fit(self, batches: Iterable[Batch]) -> GalSpec:
         """Nothing to adapt: each spectrum has its own scale; returns self."""
@@ -183,27 +188,27 @@ def inputs(batch: Batch) -> dict[str, np.ndarray]:
 
 
 def told(model: nn.Module, flux: Tensor, ivar: Tensor, hidden: Tensor) -> Tensor:
-    """(b, m) flux from what is not hidden: the line across each gap, and what the network puts on it."""
+    """(b, m) flux from what is not hidden: the interpolation across each gap, and what the network puts on it."""
     valid = ivar > 0
     weight = trust(ivar)
     body = cast(GalSpecEncoder, model)
     touched = hidden.float().unfold(1, body.patch, body.step).amax(dim=2) > 0
     gone = hidden | hidden_samples(touched, body.samples, body.patch, body.overlap)
     more = body.spectrum(torch.where(gone, torch.zeros_like(flux), flux), valid, touched)
-    return line_across(flux, weight, valid & ~hidden) + torch.nan_to_num(more)  # samples beside the gap are seen
+    return interpolated(flux, weight, valid & ~hidden) + torch.nan_to_num(more)  # samples beside the gap are seen
 
 
 def hidden_spans(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weighted squared error over hidden stretches of random length: the loss, and that of the line alone."""
+    """Weighted squared error over hidden stretches of random length: the loss, and that of the interpolation alone."""
     flux, weight = batch["flux"], batch["weight"]
     body = cast(GalSpecEncoder, model)
     span = int(torch.randint(SPANS[0], SPANS[1], (1,)))
     patches = mask_patches(len(flux), body.samples, body.patch, body.overlap, "correct", 0.25, span).to(flux.device)
     gone = hidden_samples(patches, body.samples, body.patch, body.overlap)
     valid = weight > 0
-    line = line_across(flux, weight, valid & ~gone)
+    plain = interpolated(flux, weight, valid & ~gone)
     more = body.spectrum(torch.where(gone, torch.zeros_like(flux), flux), valid, patches)
     count = weight * gone
-    error = (line + torch.nan_to_num(more) - flux) ** 2
+    error = (plain + torch.nan_to_num(more) - flux) ** 2
     norm = count.sum().clamp(min=1e-6)
-    return {"loss": (error * count).sum() / norm, "line": (((line - flux) ** 2) * count).sum() / norm}
+    return {"loss": (error * count).sum() / norm, "plain": (((plain - flux) ** 2) * count).sum() / norm}
