@@ -40,7 +40,7 @@ CSS = """
 .tool svg .c1 { stroke: var(--ax-focus); stroke-width: 1.4; }
 .tool svg .c2 { stroke: var(--ax-select); stroke-width: 1.4; stroke-dasharray: 5 3; }
 .tool svg text { font: 10px var(--ax-font); fill: var(--ax-muted); }
-.tool svg text.c1 { fill: var(--ax-focus); stroke: none; }
+.tool svg text.c0 { stroke: none; } .tool svg text.c1 { fill: var(--ax-focus); stroke: none; }
 .tool svg text.c2 { fill: var(--ax-select); stroke: none; }
 .tool .amiss { color: var(--ax-bad); overflow-wrap: anywhere; } .tool p { margin: 4px 0 0; font-size: 11.5px; }
 """
@@ -98,7 +98,7 @@ def _value(fact: Any) -> str:
     value = float(fact.value)
     if not math.isfinite(value):
         return "–"
-    text = f"{value:.4g}"
+    text = f"{value:,.0f}".replace(",", "\u202f") if abs(value) >= 10_000 else f"{value:.4g}"
     if fact.error is not None and math.isfinite(fact.error):
         text += f' <span class="ax-faint">±{fact.error:.2g}</span>'
     return text + (f' <span class="ax-faint">{escape(fact.unit)}</span>' if fact.unit else "")

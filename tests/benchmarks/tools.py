@@ -44,7 +44,7 @@ def _made(path: Path, n: int) -> Path:
     from explorer.survey.simulate import write
     from explorer.survey.store import Survey
 
-    write("euclid-desi", path, n)
+    write("euclid-desi", path, n, seed=7)  # not the survey that the tools were written against
     prepare(Survey.open(path), ["pca"], ["knn"], [], progress=lambda *_: None)
     return path
 

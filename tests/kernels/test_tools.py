@@ -38,13 +38,19 @@ def _judged(*planes: np.ndarray) -> Evidence:
     return TOOLS.get("lens-likeness")().judge(Candidate(np.stack(planes), bands, (0.17, 0.17)[: len(planes)], SCALE))
 
 
+def _lensed(plane: np.ndarray, arc: np.ndarray) -> Evidence:
+    """A red galaxy with light that is blue: in the second band it is fainter, the galaxy brighter."""
+    quiet = plane - np.random.default_rng(0).normal(0, NOISE, plane.shape)
+    return _judged(plane + arc, 3 * quiet + 0.5 * arc + np.random.default_rng(1).normal(0, NOISE, plane.shape))
+
+
 def test_a_planted_arc_is_found_where_it_was_put() -> None:
     plane, r, phi = _plane()
     for radius in (1.0, 1.7, 2.4):
-        found = _judged(plane + 0.4 * _arc(r, phi, radius, 0.6), 3 * plane)
+        found = _lensed(plane, 0.4 * _arc(r, phi, radius, 0.6))
         assert _fact(found, "arc radius") == pytest.approx(radius, abs=0.15)
         assert _fact(found, "arc S/N") > 8
-        assert found.score > 4 * _judged(plane, 3 * plane).score
+        assert found.score > 4 * _lensed(plane, 0 * plane).score
 
 
 def test_a_tangential_arc_counts_and_the_same_light_elsewhere_does_not() -> None:
@@ -55,7 +61,7 @@ def test_a_tangential_arc_counts_and_the_same_light_elsewhere_does_not() -> None
     blob = np.exp(-0.5 * ((x - 1.6) ** 2 + y**2) / 0.16**2)
     blob *= arc.sum() / blob.sum()
     planted = {"arc": arc, "radial": radial, "blob": blob}
-    scores = {name: _judged(plane + extra, 3 * plane).score for name, extra in planted.items()}
+    scores = {name: _lensed(plane, extra).score for name, extra in planted.items()}
     assert scores["arc"] > 3 * scores["radial"]
     assert scores["arc"] > 3 * scores["blob"]
 
@@ -64,17 +70,31 @@ def test_a_blue_arc_counts_for_more_than_one_of_the_galaxy_s_own_colour() -> Non
     plane, r, phi = _plane()
     arc = 0.4 * _arc(r, phi, 1.6, 0.6)
     red = ndimage.gaussian_filter(3 * (plane + arc), 0.1)
-    blue, same, alone = _judged(plane + arc, 3 * plane), _judged(plane + arc, red), _judged(plane + arc)
+    blue, same, alone = _lensed(plane, arc), _judged(plane + arc, red), _judged(plane + arc)
     assert _fact(blue, "bluer") > 3 > abs(_fact(same, "bluer"))
     assert blue.score > 1.5 * same.score
     assert "one band: colour is not judged" in alone.notes
 
 
+def test_what_one_band_alone_shows_and_what_outshines_the_galaxy_count_little() -> None:
+    """A cosmic ray is in one exposure; a spike or a ghost is brighter than any arc."""
+    plane, r, phi = _plane()
+    arc = 0.4 * _arc(r, phi, 1.6, 0.6)
+    quiet = plane - np.random.default_rng(0).normal(0, NOISE, plane.shape)
+    other = 3 * quiet + np.random.default_rng(1).normal(0, NOISE, plane.shape)
+    real, ray, bright = _lensed(plane, arc), _judged(plane + arc, other), _lensed(plane, 300 * arc)
+    assert _fact(real, "other bands") > 2 > _fact(ray, "other bands")
+    assert ray.score < 0.5 * real.score
+    assert _fact(bright, "over the galaxy's core") > 0.5 > _fact(real, "over the galaxy's core")
+    assert bright.score < 0.2 * _fact(bright, "arc S/N"), "by the square of that"
+    assert real.score > _fact(real, "arc S/N")
+
+
 def test_a_counterpart_on_the_other_side_adds() -> None:
     plane, r, phi = _plane()
     one = 0.4 * _arc(r, phi, 1.6, 0.6)
-    both = one + 0.4 * _arc(r, phi, 1.1, 0.5, at=np.pi)
-    alone, paired = _judged(plane + one, 3 * plane), _judged(plane + both, 3 * plane)
+    both = one + 0.8 * _arc(r, phi, 1.4, 0.5, at=np.pi)
+    alone, paired = _lensed(plane, one), _lensed(plane, both)
     assert _fact(paired, "counterpart") > 8 > _fact(alone, "counterpart")
 
 

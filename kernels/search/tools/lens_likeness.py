@@ -13,6 +13,7 @@ from kernels.search.evidence import Candidate, Evidence, Fact, Unfit, image_of
 NEAR, FAR = 0.5, 3.0  # arcsec from the centre between which arcs are looked for
 LENGTHS = (40.0, 70.0, 110.0)  # degrees of arc
 SHARE = 0.3  # of an arc may be fainter than what counts as its brightness
+CONTRAST = 0.5  # of an arc's surface brightness to that of the galaxy's core; brighter ones are no arcs
 WIDTH = 0.15  # arcsec, the standard deviation of an arc across, where the PSF is sharper
 STEP_R, STEP_PHI = 0.1, 3.0  # arcsec and degrees of the map in polar coordinates
 
@@ -27,10 +28,13 @@ class LensLikeness:
        brighter of its two flanks inside and outside, and less where its brightest part exceeds three times that. A
        blob is too short and too uneven for it; a radial feature has bright flanks.
     3. Colour: the band less the reddest one, both at the coarser PSF and scaled so that the galaxy's core vanishes
-       (RingFinder, Gavazzi et al. 2014, A&A 564, A112). An arc counts by :math:`1 + \tanh` of its S/N there; with one
-       band there is no colour, and the evidence says so.
+       (RingFinder, Gavazzi et al. 2014, A&A 564, A112). An arc counts by :math:`1 + \tanh` of its S/N there, over 3;
+       with one band there is no colour, and the evidence says so.
+    4. What is no light from the sky: an arc counts in full where the other bands show it at S/N 2 together (a cosmic
+       ray is in one exposure), and where it is at most half as bright as the galaxy's core (spikes, ghosts and
+       companions outshine it, and count by the square of that).
 
-    ``score`` is the S/N of the best arc and half that of its counterpart on the other side, times its blueness.
+    ``score`` is the S/N of the best arc and half that of its counterpart on the other side, times these weights.
     """
 
     name = "lens-likeness"
@@ -54,26 +58,33 @@ class LensLikeness:
         rest = np.where(good, plane - galaxy.model, 0.0)
         blur = max(WIDTH / scale, 0.6)
         radius = galaxy.radius(plane.shape) * scale
-        left = _on_its_ellipse(ndimage.gaussian_filter(rest, blur), radius, noise, blur)
-        colour = None if red is None else _bluer(pixels[sharp], pixels[red], psf[sharp], psf[red], radius, noise)
-        found = _arc(left, colour, galaxy, scale, min(FAR, min(height, width) * scale / 2 - STEP_R))
+        smooth = ndimage.gaussian_filter(rest, blur)
+        core = max(float(galaxy.model[radius < 0.3].mean()), noise)
+        maps = {"left": _on_its_ellipse(smooth, radius, noise, blur), "contrast": smooth / core}
+        if red is not None:
+            maps["colour"] = _bluer(pixels[sharp], pixels[red], psf[sharp], psf[red], radius, noise)
+            others = [i for i in range(len(pixels)) if i != sharp]
+            seen = [_elsewhere(pixels[i], psf[i], galaxy.model, psf[sharp], radius, blur) for i in others]
+            maps["others"] = np.sum(seen, axis=0) / np.sqrt(len(seen))
+        found = _arc(maps, galaxy, scale, min(FAR, min(height, width) * scale / 2 - STEP_R))
         facts = [
             Fact("arc S/N", found.snr), Fact("arc radius", found.radius, STEP_R, "arcsec"),
-            Fact("arc length", found.length, None, "degrees"), Fact("counterpart S/N", found.other),
+            Fact("arc length", found.length, None, "degrees"), Fact("counterpart, weighted S/N", found.other),
         ]  # fmt: skip
-        if colour is not None:
-            facts.append(Fact("bluer than the galaxy, S/N", found.blue))
+        if red is not None:
+            facts += [
+                Fact("bluer than the galaxy, S/N", found.of["colour"]),
+                Fact("the arc in other bands, S/N", found.of["others"]),
+            ]
         facts += [
+            Fact("arc over the galaxy's core", found.of["contrast"]),
             Fact("fitted half-light radius", galaxy.size * scale, galaxy.size_error * scale, "arcsec"),
             Fact("Sérsic index", galaxy.index), Fact("axis ratio", galaxy.axis_ratio),
         ]  # fmt: skip
         bands = candidate.bands
         told = bands[sharp] if len(bands) == len(pixels) else f"band {sharp + 1}"
-        notes = [f"fitted in {told}"]
-        if colour is None:
-            notes.append("one band: colour is not judged")
-        weight = 1.0 if colour is None else 1 + float(np.tanh(found.blue / 3))
-        score = weight * (found.snr + 0.5 * max(found.other, 0.0))
+        notes = [f"fitted in {told}", *([] if red is not None else ["one band: colour is not judged"])]
+        score = found.weight * found.snr + 0.5 * max(found.other, 0.0)
         shown = {"image": plane, "model": galaxy.model, "residual": rest}
         return Evidence(
             float(score), tuple(facts), {n: v.astype(np.float32) for n, v in shown.items()}, notes=tuple(notes)
@@ -183,7 +194,9 @@ def _bands(candidate: Candidate, count: int) -> tuple[int, int | None]:
     sharp = order[0]
     if len(candidate.psf_fwhm) == count:
         sharp = min(order, key=lambda i: candidate.psf_fwhm[i])
-    return sharp, None if count == 1 or order[-1] == sharp else order[-1]
+    if count == 1:
+        return sharp, None
+    return sharp, order[-1] if order[-1] != sharp else order[0]
 
 
 def _psf(candidate: Candidate, count: int, scale: float) -> list[float]:
@@ -243,49 +256,73 @@ def _bluer(
     return _on_its_ellipse(np.where(good & good_b, a - ratio * b, 0.0), radius, noise, coarse)
 
 
+def _elsewhere(
+    plane: np.ndarray, psf: float, model: np.ndarray, psf_model: float, radius: np.ndarray, blur: float
+) -> np.ndarray:
+    """(h, w) what another band has beside the galaxy, scaled to it, in units of its scatter on each ellipse."""
+    light, noise, good = _ready(plane)
+    galaxy = ndimage.gaussian_filter(model, np.sqrt(max(psf**2 - psf_model**2, 0.01)))
+    under = float((galaxy[good] ** 2).sum())
+    ratio = float((light[good] * galaxy[good]).sum()) / under if under > 0 else 0.0
+    blur = max(blur, 0.5 * psf)
+    rest = ndimage.gaussian_filter(np.where(good, light - ratio * galaxy, 0.0), blur)
+    return _on_its_ellipse(rest, radius, noise, blur)
+
+
 @dataclass(frozen=True)
 class Arc:
-    """The best arc: its S/N, radius (arcsec), length (degrees), S/N of its colour and of its counterpart."""
+    """The best arc: its S/N and what that counts, radius (arcsec), length (degrees), the weighted S/N of its
+    counterpart, and the means of the maps along it."""
 
     snr: float
+    weight: float
     radius: float
     length: float
-    blue: float
     other: float
+    of: dict[str, float]
 
 
-def _arc(left: np.ndarray, colour: np.ndarray | None, galaxy: Galaxy, scale: float, far: float) -> Arc:
-    """Look for arcs in polar coordinates around the galaxy."""
+def _arc(maps: dict[str, np.ndarray], galaxy: Galaxy, scale: float, far: float) -> Arc:
+    """Look for the arc that counts most, in polar coordinates around the galaxy, on the map ``left``."""
     r = np.arange(NEAR - 0.4, far + 0.4, STEP_R)
     phi = np.radians(np.arange(0.0, 360.0, STEP_PHI))
     at = np.stack([
         galaxy.y + np.sin(phi)[None] * r[:, None] / scale, galaxy.x + np.cos(phi)[None] * r[:, None] / scale
     ])  # fmt: skip
-    polar = ndimage.map_coordinates(left, at, order=1, mode="constant")
-    tint = None if colour is None else ndimage.map_coordinates(colour, at, order=1, mode="constant")
+    seen = {name: ndimage.map_coordinates(one, at, order=1, mode="constant") for name, one in maps.items()}
     wanted = (r >= NEAR - 1e-9) & (r <= far + 1e-9)
-    flank = round(0.4 / STEP_R)
-    best = Arc(0.0, float(NEAR), LENGTHS[0], 0.0, 0.0)
+    best = Arc(0.0, 0.0, float(NEAR), LENGTHS[0], 0.0, dict.fromkeys(maps, 0.0))
     for length in LENGTHS:
         size = round(length / STEP_PHI) | 1
-        around = np.pad(polar, ((0, 0), (size // 2, size // 2)), mode="wrap")
-        view = np.lib.stride_tricks.sliding_window_view(around, size, axis=1)
-        level = np.partition(view, int(SHARE * size), axis=2)[..., int(SHARE * size)]
-        mean = ndimage.uniform_filter1d(polar, size, axis=1, mode="wrap")
-        inner, outer = np.roll(mean, flank, 0), np.roll(mean, -flank, 0)
-        peak = ndimage.maximum_filter1d(polar, size, axis=1, mode="wrap")
-        even = np.clip(3 * level / np.maximum(peak, 1e-9), 0, 1)  # the wings of a bright blob are long, and uneven
-        strength = even * np.minimum(level, level - np.maximum(np.maximum(inner, outer), 0))
-        span = np.radians(length) * r[:, None]
-        snr = np.where(wanted[:, None], strength * np.sqrt(np.maximum(span / (2 * WIDTH), 1.0)), -np.inf)
-        i, j = np.unravel_index(int(np.argmax(snr)), snr.shape)
-        if snr[i, j] > best.snr:
+        along = {name: ndimage.uniform_filter1d(one, size, axis=1, mode="wrap") for name, one in seen.items()}
+        span = np.maximum(np.radians(length) * r[:, None] / (2 * WIDTH), 1.0)
+        snr = _strength(seen["left"], along["left"], size) * np.sqrt(span)
+        weight = _weight(along)
+        counts = np.where(wanted[:, None], snr * weight, -np.inf)
+        i, j = np.unravel_index(int(np.argmax(counts)), counts.shape)
+        if counts[i, j] > best.snr * best.weight:
             away = np.abs((np.arange(len(phi)) - j + len(phi) // 2) % len(phi) - len(phi) // 2) * STEP_PHI
-            other = float(snr[:, away > 90 + length / 4].max())
-            blue = (
-                0.0
-                if tint is None
-                else float(np.median(np.take(tint[i], j + np.arange(size) - size // 2, mode="wrap")))
-            )
-            best = Arc(float(snr[i, j]), float(r[i]), length, blue, max(other, 0.0))
+            other = max(float(counts[:, away > 90 + length / 4].max()), 0.0)
+            there = {name: float(one[i, j]) for name, one in along.items()}
+            best = Arc(float(snr[i, j]), float(weight[i, j]), float(r[i]), length, other, there)
     return best
+
+
+def _strength(polar: np.ndarray, mean: np.ndarray, size: int) -> np.ndarray:
+    """(radii, angles) S/N per beam of an arc of ``size`` angles about each place: see :class:`LensLikeness`."""
+    around = np.pad(polar, ((0, 0), (size // 2, size // 2)), mode="wrap")
+    view = np.lib.stride_tricks.sliding_window_view(around, size, axis=1)
+    level = np.partition(view, int(SHARE * size), axis=2)[..., int(SHARE * size)]
+    flank = round(0.4 / STEP_R)
+    flanks = np.maximum(np.roll(mean, flank, 0), np.roll(mean, -flank, 0))
+    peak = ndimage.maximum_filter1d(polar, size, axis=1, mode="wrap")
+    even = np.clip(3 * level / np.maximum(peak, 1e-9), 0, 1)  # the wings of a bright blob are long, and uneven
+    return even * np.minimum(level, level - np.maximum(flanks, 0))
+
+
+def _weight(along: dict[str, np.ndarray]) -> np.ndarray:
+    """(radii, angles) what an arc counts by its colour, by other bands, and by how it compares with the core."""
+    weight = np.minimum(1.0, (CONTRAST / np.maximum(along["contrast"], 1e-9)) ** 2)
+    if "colour" not in along:
+        return weight
+    return weight * (1 + np.tanh(along["colour"] / 3)) * np.clip(along["others"] / 2, 0.1, 1.0)
