@@ -106,12 +106,12 @@ def test_files_that_are_chosen_too_large_or_not_what_their_name_says(
     huge = tmp_path / "huge.fits"
     with huge.open("wb") as file:
         file.truncate(200 << 20)
-    drop(page, huge, ".nb")
+    drop(page, huge, ".bk-Figure")
     told = page.locator(".nb")
     seen.soon(lambda: "huge.fits has 200 MB, and the page takes 14" in told.inner_text(), "it is refused", 30)
     lie = tmp_path / "lie.fits"
     lie.write_bytes(b"%PDF-1.7 <b>a paper</b>")
-    drop(page, lie, ".nb")
+    drop(page, lie, ".rk table")
     seen.soon(lambda: "lie.fits cannot be read" in told.inner_text(), "it is told", 30)
     page.locator("input[type=file]").set_input_files(spectrum_file(tmp_path / "chosen.fits", sdss, 5))
     first = page.locator(".nb tbody tr").first.locator(".id")

@@ -114,6 +114,13 @@ def test_the_galaxy_is_fitted_with_and_without_an_arc() -> None:
         assert 0 < found.size_error < 0.3
 
 
+def test_coarse_pixels_have_a_core_too() -> None:
+    plane, _, _ = _plane()
+    coarse = plane[:64, :64].reshape(16, 4, 16, 4).mean(axis=(1, 3))
+    found = TOOLS.get("lens-likeness")().judge(Candidate(np.stack([coarse, coarse]), ("g", "z"), (1.2, 1.1), 0.4))
+    assert all(np.isfinite(f.value) for f in found.facts)
+
+
 @pytest.mark.parametrize(
     ("one", "told"),
     [

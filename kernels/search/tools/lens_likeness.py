@@ -59,7 +59,7 @@ class LensLikeness:
         blur = max(WIDTH / scale, 0.6)
         radius = galaxy.radius(plane.shape) * scale
         smooth = ndimage.gaussian_filter(rest, blur)
-        core = max(float(galaxy.model[radius < 0.3].mean()), noise)
+        core = max(float(galaxy.model[radius <= max(0.3, float(radius.min()))].mean()), noise)
         maps = {"left": _on_its_ellipse(smooth, radius, noise, blur), "contrast": smooth / core}
         if red is not None:
             maps["colour"] = _bluer(pixels[sharp], pixels[red], psf[sharp], psf[red], radius, noise)
