@@ -84,7 +84,7 @@ def find(
         distance = 2 - distance
     unit = examples.astype(np.float64)
     length = np.linalg.norm(unit, axis=1)
-    own = 1 - np.divide(unit @ query, length, out=np.zeros(len(unit)), where=length > 0)
+    own = np.maximum(1 - np.divide(unit @ query, length, out=np.zeros(len(unit)), where=length > 0), 0.0)
     outside = [str(n) for n in names] or [f"given {i + 1}" for i in range(len(examples) - len(rows))]
     order = np.concatenate([rows, np.full(len(examples) - len(rows), -1), found]).astype(np.int64)
     every = np.concatenate([own, distance])

@@ -41,7 +41,10 @@ CSS = """
 .nb tr:focus-visible { outline: 2px solid var(--ax-focus); outline-offset: -2px; }
 .nb tr.query td { position: sticky; top: 23px; z-index: 1;
   background: color-mix(in srgb, var(--ax-focus) 14%, var(--ax-panel)); }
-.nb .id { max-width: 0; width: 40%; overflow: hidden; text-overflow: ellipsis; }
+.nb .id { min-width: 96px; max-width: 0; width: 40%; overflow: hidden; text-overflow: ellipsis; }
+.nb .short { display: none; }
+@container (max-width: 640px) { .nb .words { display: none; } .nb .short { display: inline; }
+  .nb .id { min-width: 118px; } }
 .nb .place { color: var(--ax-muted); } .nb .on .place { color: var(--ax-select); font-weight: 600; }
 .nb .pic { display: block; border-radius: 4px; background: var(--ax-sunken); object-fit: cover; }
 .nb svg.spark { display: block; background: var(--ax-sunken); border-radius: 4px; }
@@ -153,7 +156,8 @@ def _percent(share: float) -> str:
 
 def one_list(tiles: Sequence[Tile]) -> str:
     """A table of one space: the query pinned first, then what was found with its distance and what that means."""
-    wide = any(t.picture is None and t.spectrum is not None for t in tiles)
+    bare = [t.picture is None and t.spectrum is not None for t in tiles]
+    width = 38 if not any(bare) else 120 if all(bare) else 76
     head = '<tr><th class="n"></th><th></th><th>id</th><th class="n">distance</th><th>which is</th><th>mark</th></tr>'
     lines, place = [], 0
     for tile in tiles:
@@ -165,11 +169,13 @@ def one_list(tiles: Sequence[Tile]) -> str:
         bar = "" if tile.query else f'<span class="near"><i style="width:{100 * close:.0f}%"></i></span>'
         chip = f'<span class="ax-chip">{escape(tile.mark)}</span>' if tile.mark else ""
         which = "" if tile.query else escape(meaning(tile.closer))
-        look = _look(tile, 38, 120 if wide else 38)
+        short = "" if tile.query else escape(_short(tile.closer))
+        look = _look(tile, 38, width)
         lines.append(
             f'<tr class="{classes}" {live}><td class="n place">{told}</td><td>{look}</td>'
             f'<td class="id" title="{escape(tile.id)}">{escape(tile.id)}</td><td class="n">{tile.distance:.4f}</td>'
-            f'<td>{bar}<span class="ax-muted">{which}</span></td><td>{chip}</td></tr>'
+            f'<td title="{which}">{bar}<span class="ax-muted words">{which}</span>'
+            f'<span class="ax-muted short">{short}</span></td><td>{chip}</td></tr>'
         )
     return f"<table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table>"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from bokeh.core.properties import value
-from bokeh.models import ColumnDataSource, HoverTool, Label, Range1d, WheelZoomTool
+from bokeh.models import ColumnDataSource, HoverTool, Range1d, Title, WheelZoomTool
 from bokeh.plotting import figure
 
 from explorer.survey.bpt import DIAGRAMS, UPWARDS, curves
@@ -142,11 +142,10 @@ class Diagram:
             "x", "y", source=self.dots, size="size", marker="marker", fill_color="colour", line_color="colour"
         )
         self.plot.add_tools(HoverTool(renderers=[points], tooltips="@name"))
-        self.note = Label(
-            x=6, y=172, x_units="screen", y_units="screen", text="", text_font_size="10px",
-            text_font="system-ui, sans-serif",
-        )  # fmt: skip
-        self.plot.add_layout(self.note)
+        self.note = Title(
+            text="", align="right", text_font_size="10px", text_font="system-ui, sans-serif", text_font_style="normal"
+        )
+        self.plot.add_layout(self.note, "above")
         self.plot.xaxis[0].ticker.desired_num_ticks = 4
         self.plot.xaxis[0].axis_label = DIAGRAMS[which]
         self.plot.yaxis[0].axis_label = UPWARDS
