@@ -149,7 +149,8 @@ def _answer(tool: Any, one: Candidate) -> Answer:
 def take(session: Session, recipe: dict[str, Any], answers: dict[str, Answer]) -> pd.DataFrame:
     """Have what a tool said among the session's own scores and rank by it.
 
-    One line for each candidate, the best first: ``id``, ``score``, ``before`` (its rank before, 0 for none) and
+    A selection with an order of its own, such as that of a search by words, takes the tool's; undo brings it back. One
+    line for each candidate, the best first: ``id``, ``score``, ``before`` (its rank before, 0 for none) and
     ``reason``, why it was set aside; ``attrs``: ``name`` and ``unit`` of the score. ValueError where all were.
     """
     import pandas as pd
@@ -175,6 +176,10 @@ def take(session: Session, recipe: dict[str, Any], answers: dict[str, Answer]) -
         },
         index=pd.Index(rows, name="row"),
     ).sort_values("score", ascending=False, kind="stable")  # fmt: skip
+    chosen = session.selection
+    if chosen.ordered and len(table) > 1 and np.isin(rows, chosen.rows).all():  # as a search by words leaves it
+        order = [*table["id"], *(name for name in survey.ids_of(chosen.order) if name not in answers)]
+        session.select(order, note=f"{len(table)} re-ranked by {tool}")
     table.attrs |= {"name": recipe["name"], "unit": TOOLS.get(tool).unit}
     return table
 

@@ -94,6 +94,18 @@ def test_the_selection_in_its_order_and_ids_come_before_the_ranking(session: Ses
     assert set(judged) == {31, 4, 9}, "a score covers what was judged so far"
 
 
+def test_what_a_search_found_stands_in_the_order_of_the_tool(session: Session, mean: Any) -> None:
+    order = session.survey.ids_of([31, 4, 17, 9, 20])
+    session.select(order)
+    assert session.selection.ordered
+    found = session.rerank_with("mean", top=3)
+    shown = session.ranking(sort="order", limit=5)["id"].tolist()
+    assert shown == [*found["id"], *order[3:]], "the judged by their score, then the others as they were"
+    assert "re-ranked by mean" in session.selection.recipe[-1]["note"]
+    session.undo()
+    assert session.survey.ids_of(session.selection.order) == order
+
+
 def test_what_a_tool_cannot_do_is_set_aside_with_its_reason(session: Session, mean: Any) -> None:
     rows = [3, 5, 8]
     mean.break_on = float(_means(session.survey, [5])[0])
