@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from kernels.search._given import Found, like
 from kernels.search._rows import as_matrix
-from kernels.search.neighbours import Found, Neighbours, _like
+from kernels.search.neighbours import Neighbours
 
 ARCSEC = np.pi / (180 * 3600)
 
@@ -55,7 +56,7 @@ def distinct(
             if len(keep) < k and r[i, -1] >= 0:
                 short.append(row)
         left, wanted = np.array(short, np.int64), min(4 * wanted, index.n_ + 1)
-    return _like((distance, rows), Q)
+    return like((distance, rows), Q)
 
 
 def near_duplicates(X: Any, degrees: float, *, k: int = 16) -> np.ndarray:

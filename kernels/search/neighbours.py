@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kernels.search import _files, exact
+from kernels.search._given import Found, like, neighbours_asked, recall_asked, row_mask, row_positions, through
 from kernels.search._rows import Rows, Space, as_matrix, check_metric, finite_rows, fit_space, prepare_rows
 from kernels.search.nearby import nearby_join
 
@@ -19,8 +20,6 @@ JOIN_EXACTLY_UP_TO = 100_000
 SAMPLE = 200  # rows that recall is measured on
 SAMPLE_K = 10
 INT8_QUERIES = 24  # more queries than this at once are quicker by products
-
-Found = tuple[np.ndarray, np.ndarray]
 
 
 class Neighbours:
@@ -98,8 +97,8 @@ class Neighbours:
         if mask is None:
             found = self._search(q, k)
         else:
-            found = self._exact(q, k, self.alive_ & self._mask(mask)[self.good_])
-        return _like(self._spread(found, good, len(matrix), k), Q)
+            found = self._exact(q, k, self.alive_ & row_mask(mask, self.n_)[self.good_])
+        return like(self._spread(found, good, len(matrix), k), Q)
 
     def self_join(self, k: int = 10, recall: float = 1.0) -> Found:
         """The k nearest other rows of every fitted row, itself left out: distances (n, k) and rows (n, k).
@@ -107,7 +106,7 @@ class Neighbours:
         ``recall`` below 1 leaves out groups of rows that lie far apart (:mod:`kernels.search.nearby`), which is
         several times quicker; ``join_recall_`` is the share of true neighbours found, measured on a sample.
         """
-        k = self._k(k)
+        k, recall = self._k(k), recall_asked(recall)
         self.join_recall_ = 1.0
         whole = bool(self.alive_.all())
         rows = self.rows_ if whole else self.rows_.take(np.flatnonzero(self.alive_))
@@ -119,10 +118,10 @@ class Neighbours:
         else:
             *found, self.join_recall_ = nearby_join(self.space_, rows, k, recall, self.memory, self.seed, self.progress)
             if not whole:
-                found = found[0], _through(np.flatnonzero(self.alive_), found[1])
+                found = found[0], through(np.flatnonzero(self.alive_), found[1])
         good = np.zeros(self.n_, bool)
         good[self.good_[self.alive_]] = True
-        return _like(self._spread(found, good, self.n_, k), self.like_)
+        return like(self._spread(found, good, self.n_, k), self.like_)
 
     def add(self, X: Any) -> Neighbours:
         """Append rows ``X`` (m, d); they take the positions after the last."""
@@ -141,11 +140,11 @@ class Neighbours:
 
     def remove(self, rows: Any) -> Neighbours:
         """Never return these positions (m,) again; the others keep theirs."""
-        rows = np.atleast_1d(np.asarray(rows, np.int64))
-        bad = rows[(rows < 0) | (rows >= self.n_)]
-        if len(bad):
-            raise IndexError(f"row {bad[0]} cannot be removed: the index holds rows 0 to {self.n_ - 1}")
+        self._k(1)
+        rows = row_positions(rows, self.n_)
         self.alive_ &= ~np.isin(self.good_, rows)
+        if self._backend is not None:
+            self._measure()  # a filter costs an approximate index recall
         return self
 
     def save(self, path: str | Path, key: str = "") -> None:
@@ -190,8 +189,9 @@ class Neighbours:
         check_metric(self.metric)
         if self.method not in METHODS:
             raise ValueError(f"method={self.method!r} is unknown: choose one of {', '.join(METHODS)}")
-        if not 0 < self.recall <= 1:
-            raise ValueError(f"recall={self.recall!r}: give a share above 0, at most 1")
+        recall_asked(self.recall)
+        if not self.memory > 0:
+            raise ValueError(f"memory={self.memory!r}: give the bytes that a search may use, above 0")
 
     def _index(self, device: Any) -> None:
         """Build what the method needs for ``rows_``, and measure its recall."""
@@ -254,7 +254,11 @@ class Neighbours:
 
     def _approximate(self, q: Rows, k: int) -> Found:
         alive = None if self.alive_.all() else self.alive_
-        return exact.settle(self.space_, q, self.rows_, self._backend.candidates(q, k, alive), k)
+        distance, rows = exact.settle(self.space_, q, self.rows_, self._backend.candidates(q, k, alive), k)
+        short = np.flatnonzero(rows[:, min(k, int(self.alive_.sum())) - 1] < 0)  # what was looked into holds too few
+        if len(short):
+            distance[short], rows[short] = self._exact(q.take(short), k, self.alive_)
+        return distance, rows
 
     def _join_approximately(self, k: int) -> Found:
         own = np.flatnonzero(self.alive_)
@@ -272,9 +276,7 @@ class Neighbours:
     def _k(self, k: int) -> int:
         if not hasattr(self, "rows_"):
             raise RuntimeError("this Neighbours holds no rows yet: call fit(X) first")
-        if int(k) != k or k < 1:
-            raise ValueError(f"k={k!r}: ask for one neighbour or more")
-        return int(k)
+        return neighbours_asked(k)
 
     def _queries(self, Q: Any, k: int) -> tuple[np.ndarray, np.ndarray, int]:
         k = self._k(k)
@@ -286,33 +288,13 @@ class Neighbours:
             )
         return matrix, finite_rows(matrix), k
 
-    def _mask(self, mask: Any) -> np.ndarray:
-        mask = mask.detach().cpu().numpy() if hasattr(mask, "detach") else np.asarray(mask)
-        if mask.dtype != bool or mask.shape != (self.n_,):
-            raise ValueError(f"mask is {mask.dtype} of shape {mask.shape}; expected bool of shape ({self.n_},)")
-        return mask
-
     def _spread(self, found: Found, good: np.ndarray, m: int, k: int) -> Found:
         """Positions among finite rows turned into rows of the fitted matrix, with NaN and -1 for bad queries."""
         distance, rows = found
         if len(self.good_) != self.n_:
-            rows = _through(self.good_, rows)
+            rows = through(self.good_, rows)
         if good.all():
             return distance, rows
         all_distance, all_rows = np.full((m, k), np.nan), np.full((m, k), -1, np.int64)
         all_distance[good], all_rows[good] = distance, rows
         return all_distance, all_rows
-
-
-def _through(positions: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """``positions[rows]``, and -1 where ``rows`` is."""
-    return np.where(rows < 0, -1, positions[np.maximum(rows, 0)]) if len(positions) else rows
-
-
-def _like(found: Found, values: Any) -> Found:
-    """Torch tensors on the device of ``values`` where that is one."""
-    if not hasattr(values, "detach"):
-        return found
-    import torch
-
-    return tuple(torch.from_numpy(x).to(values.device) for x in found)  # type: ignore[return-value]
