@@ -26,9 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sets", nargs="*", help="names of sets; all where none is given")
     parser.add_argument("--fast", action="store_true", help="neighbours and isolation forest alone")
     parser.add_argument("--most", type=int, default=4000, help="rows that flows are trained on, at most")
-    parser.add_argument(
-        "--hidden", type=int, default=128, help="width of both flows (default 128)"
-    )
+    parser.add_argument("--hidden", type=int, default=128, help="width of both flows (default 128)")
 
 
 def run(options: argparse.Namespace) -> list[Row]:
